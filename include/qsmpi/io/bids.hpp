@@ -1,0 +1,111 @@
+#pragma once
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "qsmpi/io/geometry.hpp"
+
+namespace qsmpi::io {
+
+namespace fs = std::filesystem;
+
+/// radians = slope * scaled + intercept, then wrapped to [-pi, pi); `scaled` is after the file's own slope/intercept.
+struct PhaseScaling {
+    double slope = 1.0, intercept = 0.0;
+    std::string reason;     ///< the facts it was decided from
+    bool assumed = false;   ///< true: a warning goes into log and sidecar
+};
+
+/// Volume `i_volume` of a file; an empty path means that there is none.
+struct ImageRef {
+    fs::path file;
+    std::size_t i_volume = 0;
+    [[nodiscard]] bool present() const { return !file.empty(); }
+};
+
+/// One echo: magnitude and phase, or real and imaginary part. Magnitude may be missing (phase only).
+struct Echo {
+    int number = 1;             ///< echo entity, or 1-based position in a 4-D stack
+    double echo_time_s = 0.0;
+    ImageRef magnitude, phase, real, imaginary;
+    PhaseScaling phase_scaling;
+};
+
+/// All echoes of one gradient-echo scan: the unit of work.
+struct Acquisition {
+    std::string key;          ///< "sub-01_ses-a_acq-b_run-1" (+ "_T2starw" etc. when a subject has several suffixes)
+    std::string subject, session, suffix;                 ///< labels without "sub-", "ses-"
+    std::map<std::string, std::string> entities;          ///< all but sub, ses, echo, part (acq, run, rec, dir, ...)
+    std::vector<Echo> echoes;                             ///< ascending echo time
+    double b0_tesla = 0.0;
+    Geometry geometry;
+    fs::path t1w;                                         ///< of the same subject/session, if any
+    std::vector<std::string> warnings;                    ///< copied into the output sidecars
+    /// Relative folder of outputs, "sub-01/ses-a/anat".
+    [[nodiscard]] fs::path folder() const;
+    /// "sub-01_ses-a_acq-b_run-1": prefix of output names.
+    [[nodiscard]] std::string prefix() const;
+    /// Every file read, each once, sorted.
+    [[nodiscard]] std::vector<fs::path> files() const;
+};
+
+enum class Severity { error, warning };
+
+/// One thing wrong, said so that the user can repair it.
+struct Finding {
+    Severity severity = Severity::error;
+    std::string acquisition;   ///< key, or "" for the data set
+    std::string file, field, value, problem, remedy;
+    /// "sub-07 ...: file: field = value: problem; remedy".
+    [[nodiscard]] std::string line() const;
+};
+
+enum class Use { used, ignored, refused };
+
+/// What becomes of one image file, and why.
+struct ImageDecision {
+    std::string file;   ///< relative to the BIDS folder
+    Use use = Use::used;
+    std::string reason;
+};
+
+struct ScanOptions {
+    std::vector<std::string> subjects, sessions, runs, acquisitions;  ///< labels; empty: all
+    fs::path filter_file;             ///< BIDS filter JSON (fMRIPrep style: {"megre": {"acquisition": "x"}})
+    int n_echoes = 0;                 ///< use the first n echoes; 0: all
+    double b0_tesla = 0.0;            ///< supplies or overrides a missing MagneticFieldStrength; 0: none
+    bool open_images = true;          ///< false: names and sidecars only (dry run of empty files)
+    std::string phase_units = "auto"; ///< auto | rad | siemens | milliradian | minmax ... : explicit override
+};
+
+struct ScanReport {
+    std::vector<Acquisition> acquisitions;   ///< fit to run, sorted by key
+    std::vector<ImageDecision> images;       ///< every image file below sub-*, sorted
+    std::vector<Finding> findings;
+};
+
+/// Walks the tree once, reads sidecars with BIDS inheritance, groups images to acquisitions and checks all that
+/// headers can tell. Never throws for bad data: it becomes a finding. Throws IoError if `bids_dir` cannot be read.
+[[nodiscard]] ScanReport scan_bids(const fs::path& bids_dir, const ScanOptions& options = {});
+
+/// Reads the voxels of one acquisition: truncation, NaN, constant or all-zero phase, stored range against units.
+/// May settle an ambiguous phase scaling (then changes the acquisition).
+[[nodiscard]] std::vector<Finding> check_contents(Acquisition& acquisition);
+
+/// Magnitude and wrapped phase [rad] of echo `i_echo`; real/imaginary pairs are converted. Non-finite voxels become 0
+/// in both. Magnitude is empty when there is none.
+struct EchoData {
+    VolumeF magnitude, phase_rad;
+};
+[[nodiscard]] EchoData read_echo(const Acquisition& acquisition, std::size_t i_echo);
+
+void to_json(nlohmann::json& j, const Acquisition& a);
+void from_json(const nlohmann::json& j, Acquisition& a);
+void to_json(nlohmann::json& j, const Finding& f);
+void to_json(nlohmann::json& j, const ImageDecision& d);
+
+}  // namespace qsmpi::io

@@ -1,0 +1,20 @@
+#pragma once
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qsmpi::io {
+
+/// Writes the whole file under `<file>.tmp.<pid>`, flushes it to disk, renames it. Creates parent folders.
+/// @throws IoError naming the file and the cause (disk full, permission); the temporary file is removed
+void write_file_atomic(const std::filesystem::path& file, std::string_view content);
+void write_file_atomic(const std::filesystem::path& file, std::span<const std::byte> content);
+/// Renames a complete temporary file to its final name after fsync of the file, then of the folder.
+void publish(const std::filesystem::path& temporary, const std::filesystem::path& final_name);
+[[nodiscard]] std::string read_file(const std::filesystem::path& file);
+/// Removes files named *.tmp.<pid> below `folder` whose process no longer lives on this host; returns how many.
+std::size_t remove_stale_temporaries(const std::filesystem::path& folder);
+
+}  // namespace qsmpi::io

@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "qsmpi/core/volume.hpp"
+
+namespace qsmpi::numerics {
+
+/// Exact Euclidean distance [mm] of every inside voxel's centre to the nearest outside voxel's centre; 0 outside.
+/// The world beyond the grid counts as outside when `border_is_outside`. Felzenszwalb & Huttenlocher 2012, separable.
+[[nodiscard]] VolumeF distance_inside_mm(const Mask& mask, bool border_is_outside = true);
+
+/// Erosion and dilation by a ball of radius_mm, closing and opening from them; exact, by distance transform.
+[[nodiscard]] Mask erode(const Mask& mask, double radius_mm, bool border_is_outside = true);
+[[nodiscard]] Mask dilate(const Mask& mask, double radius_mm);
+[[nodiscard]] Mask close(const Mask& mask, double radius_mm);
+[[nodiscard]] Mask open(const Mask& mask, double radius_mm);
+/// Fills background components (6-connected) that do not reach the border of the grid.
+[[nodiscard]] Mask fill_holes(const Mask& mask);
+/// Labels 1..n of 6-connected components in scan order; 0 outside. sizes[k] = voxels of label k (sizes[0] = outside).
+struct Components {
+    Volume<std::uint32_t> labels;
+    std::vector<std::size_t> sizes;
+};
+[[nodiscard]] Components label_components(const Mask& mask);
+/// The largest 6-connected component (ties: first in scan order); empty stays empty.
+[[nodiscard]] Mask largest_component(const Mask& mask);
+[[nodiscard]] std::size_t count(const Mask& mask);
+
+}  // namespace qsmpi::numerics

@@ -1,0 +1,23 @@
+#pragma once
+#include "qsmpi/core/volume.hpp"
+
+namespace qsmpi::numerics {
+
+/// A box of voxels: first index and shape.
+struct Box {
+    Dims first;
+    Dims dims;
+};
+
+/// Smallest box that holds every nonzero voxel, widened by `margin_voxels` and clipped to the grid.
+/// An empty mask gives the whole grid.
+[[nodiscard]] Box bounding_box(const Mask& mask, std::size_t margin_voxels = 0);
+[[nodiscard]] VolumeF crop(const VolumeF& volume, const Box& box);
+[[nodiscard]] Mask crop(const Mask& mask, const Box& box);
+/// Puts `part` at `box` into a volume of `whole`, zero elsewhere.
+[[nodiscard]] VolumeF uncrop(const VolumeF& part, const Box& box, const Grid& whole);
+[[nodiscard]] Mask uncrop(const Mask& part, const Box& box, const Grid& whole);
+/// Grid of FFT-friendly size that holds `grid` plus at least `pad_mm` and `fraction` of each axis, at the far end.
+[[nodiscard]] Grid padded_grid(const Grid& grid, double pad_mm, double fraction = 0.0);
+
+}  // namespace qsmpi::numerics

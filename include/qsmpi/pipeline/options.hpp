@@ -1,0 +1,31 @@
+#pragma once
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace qsmpi::pipeline {
+
+/// Everything that alters a voxel of the output; JSON keys equal the member names and the long options of the CLI
+/// (with '-' for '_').
+struct ChainOptions {
+    std::string unwrapping = "romeo";      ///< romeo | laplacian
+    std::string bipolar = "auto";          ///< auto | on | off
+    bool offset_removal = true;
+    double offset_sigma_mm = 7.0;
+    std::string field_map = "nonlinear";   ///< nonlinear | average | linear
+    std::string mask = "auto";             ///< auto | quality | magnitude | path of a NIfTI mask template "{sub}..."
+    double mask_quality_threshold = 0.0;   ///< 0: Otsu
+    double mask_erosion_mm = 0.0;
+    std::string background = "default";    ///< names from the registry
+    double background_radius_mm = 12.0;
+    std::string inversion = "default";     ///< names from the registry
+    double inversion_lambda = 0.0;         ///< 0: the method's own rule
+    std::string reference = "mean";        ///< mean | none
+    bool per_echo = false;
+};
+
+void to_json(nlohmann::json& j, const ChainOptions& o);
+/// @throws InputError for an unknown key, naming the nearest known one
+void from_json(const nlohmann::json& j, ChainOptions& o);
+
+}  // namespace qsmpi::pipeline
