@@ -1,0 +1,58 @@
+"""The whole chain on scans of the independent simulator, against its truth.
+
+The figures in CASES were measured with the defaults; a change that moves an error by more than 2 % (absolute), XSIM by
+more than 0.03 or the deep grey slope by more than 0.05 to the worse fails. Improve a default: lower the figure here and
+say so in CHANGELOG.md under "Results change".
+"""
+import json
+import os
+
+import nibabel as nib
+import numpy as np
+
+from common import Checks, Workplace, arguments, nrmse_percent, run
+
+CASES = {  # simulate-head options; NRMSE %, XSIM, deep grey slope measured
+    "head_7t": (["--b0", "7", "--tes", "4,12,20,28"], 60.0, 0.5, 0.9),
+    "head_3t_defaults": ([], 60.0, 0.5, 0.9),
+    "oblique_anisotropic": (["--voxel", "1.6,1.6,3", "--tilt", "25", "--seed", "4"], 65.0, 0.45, 0.9),
+    "bipolar_siemens_integer": (["--bipolar", "--raw-siemens", "--b0", "7", "--tes", "4,9,14,19", "--seed", "3"], 60.0, 0.5, 0.9),
+}
+
+
+def main():
+    args = arguments(CASES)
+    options, nrmse, xsim, slope = CASES[args.case]
+    if "--voxel" not in options:
+        options = options + ["--voxel", "2"]
+    check = Checks()
+    with Workplace(args.keep) as folder:
+        bids, out = os.path.join(folder, "bids"), os.path.join(folder, "out")
+        run([os.path.join(args.shared, "tools", "simulate-head"), bids, "--fine", "0.8", *options])
+        run([args.qsmpi, "run", bids, out])
+        truth = os.path.join(bids, "derivatives", "truth", "sub-01", "anat", "sub-01_")
+        result = os.path.join(out, "sub-01", "anat", "sub-01_Chimap.nii.gz")
+        run([args.qsmpi, "score", truth + "Chimap.nii.gz", result, "--mask", truth + "mask.nii.gz",
+             "--dseg", truth + "dseg.nii.gz", "--json", os.path.join(folder, "score.json")])
+        with open(os.path.join(folder, "score.json")) as file:
+            score = json.load(file)
+        print(json.dumps(score, indent=1))
+
+        chi, true_chi = nib.load(result), nib.load(truth + "Chimap.nii.gz")
+        mask = np.asarray(nib.load(truth + "mask.nii.gz").dataobj) > 0
+        values = np.asarray(chi.dataobj)
+        check.that(np.array_equal(chi.affine, nib.load(os.path.join(bids, "sub-01/anat/sub-01_echo-1_part-phase_MEGRE.nii.gz")).affine),
+                   "the affine of the map equals the input's")
+        check.that(np.isfinite(values).all(), "the map is finite")
+        independent = nrmse_percent(values, np.asarray(true_chi.dataobj), mask)
+        check.that(abs(independent - score["nrmse_percent"]) < 0.05,
+                   f"the program's NRMSE {score['nrmse_percent']:.2f} equals numpy's {independent:.2f}")
+        check.that(score["coverage_percent"] >= 95, f"coverage {score['coverage_percent']:.1f} % >= 95 %")
+        check.that(score["nrmse_percent"] <= nrmse + 2, f"NRMSE {score['nrmse_percent']:.1f} % <= {nrmse} + 2 %")
+        check.that(score["xsim"] >= xsim - 0.03, f"XSIM {score['xsim']:.3f} >= {xsim} - 0.03")
+        check.that(abs(score["deep_grey_slope"] - 1) <= abs(slope - 1) + 0.05,
+                   f"deep grey slope {score['deep_grey_slope']:.3f}, measured {slope}")
+    check.finish()
+
+
+main()
