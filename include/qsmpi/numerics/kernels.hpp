@@ -18,24 +18,44 @@ public:
     DipoleKernel(const Grid& grid, const UnitVector& b0_direction_ijk);
     /// Factors of the frequencies (0..nx/2, y, z).
     void row(std::size_t y, std::size_t z, float* factors) const;
+    /// Factors of one tile, factors[z * Tile::width + j]; all Tile::width columns are written, padding with 0.
+    void tile(const Tile& t, float* factors) const;
+    /// Keeps a copy of the kernel's tables, so it may outlive the kernel.
     [[nodiscard]] RowMultiplier multiplier() const;
 
 private:
-    Dims dims_;
-    UnitVector b_;
-    std::vector<float> kx_, ky_, kz_;
+    /// Frequencies of one axis: k^2, the projection k b, and the same projection moved to where the Nyquist
+    /// frequency of an even axis keeps its sign under reflection.
+    struct Axis {
+        std::vector<float> k_squared, projection, nyquist_projection;
+    };
+    static Axis axis(std::size_t n, double voxel_mm, double b);
+    void fill(std::size_t x0, std::size_t n_x, std::size_t y, std::size_t z, float* factors) const;
+
+    Axis x_, y_, z_;
 };
 
 /// Spectrum of the ball of `radius_mm`, normalised to sum 1 (spherical mean value kernel); voxels on the rim are
 /// weighted by the part of 4^3 sub-samples inside. Real, since the ball is even; returned as half-spectrum factors
-/// in the layout of Spectrum. @throws InputError if radius_mm < 1.5 * largest voxel edge... see background.
+/// in the layout of Spectrum. Costs less than half a forward transform: only the box around the ball is not zero.
+/// @throws InputError if radius_mm is not positive or the ball does not fit the grid
 [[nodiscard]] std::vector<float> ball_spectrum(const Fft3& fft, double radius_mm);
+/// The same with the caller's scratch of the grid, for loops over radii.
+[[nodiscard]] std::vector<float> ball_spectrum(const Fft3& fft, double radius_mm, Spectrum& work);
+
+/// Spectrum of the dipole kernel sampled in space, prod(h)/(4 pi) (3 (r.b)^2 - r^2)/r^5 with d(0) = 0 (Lorentz
+/// sphere), cut to an odd support so that it is even and its spectrum real; half-spectrum factors in the layout of
+/// Spectrum. On a grid padded to twice the support it convolves without wrap-around: for background fields.
+/// @throws InputError if the direction is not a unit vector (1e-3)
+[[nodiscard]] std::vector<float> dipole_spatial_spectrum(const Fft3& fft, const UnitVector& b0_direction_ijk);
 
 /// Symbol of the negative Laplacian with periodic boundaries, sum_i (2 - 2 cos(2 pi n_i/N_i)) / h_i^2, by rows [1/mm^2].
 class LaplacianKernel {
 public:
     explicit LaplacianKernel(const Grid& grid);
     void row(std::size_t y, std::size_t z, float* factors) const;
+    /// Factors of one tile, factors[z * Tile::width + j]; all Tile::width columns are written, padding with 0.
+    void tile(const Tile& t, float* factors) const;
 
 private:
     std::vector<float> lx_, ly_, lz_;

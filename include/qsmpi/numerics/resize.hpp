@@ -12,12 +12,15 @@ struct Box {
 /// Smallest box that holds every nonzero voxel, widened by `margin_voxels` and clipped to the grid.
 /// An empty mask gives the whole grid.
 [[nodiscard]] Box bounding_box(const Mask& mask, std::size_t margin_voxels = 0);
+/// The part of a volume in the box. @throws InputError if the box leaves the grid
 [[nodiscard]] VolumeF crop(const VolumeF& volume, const Box& box);
 [[nodiscard]] Mask crop(const Mask& mask, const Box& box);
 /// Puts `part` at `box` into a volume of `whole`, zero elsewhere.
+/// @throws InputError if the part has not the box's shape or the box leaves the grid
 [[nodiscard]] VolumeF uncrop(const VolumeF& part, const Box& box, const Grid& whole);
 [[nodiscard]] Mask uncrop(const Mask& part, const Box& box, const Grid& whole);
-/// Grid of FFT-friendly size that holds `grid` plus at least `pad_mm` and `fraction` of each axis, at the far end.
+/// Grid of FFT-friendly size that holds `grid` plus the larger of `pad_mm` and `fraction` of each axis, at the far end.
+/// @throws InputError if the padding is negative or not finite
 [[nodiscard]] Grid padded_grid(const Grid& grid, double pad_mm, double fraction = 0.0);
 
 }  // namespace qsmpi::numerics
