@@ -1,0 +1,247 @@
+#include "qsmpi/io/nifti.hpp"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include <fcntl.h>
+
+#include "gzip.hpp"
+#include "nifti_header.hpp"
+#include "posix.hpp"
+#include "qsmpi/core/parallel.hpp"
+#include "qsmpi/io/file.hpp"
+
+namespace qsmpi::io {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// One gzip byte stands for at most 1032 bytes (RFC 1951: a match of 258 bytes in two bits).
+constexpr std::size_t largest_deflate_ratio = 1032;
+
+bool is_gzip_file(const Descriptor& in)
+{
+    std::array<std::byte, 2> magic;
+    return in.read_at(0, magic) == 2 && gzip::is_gzip(magic);
+}
+
+AlignedBuffer<std::byte> read_all(const Descriptor& in)
+{
+    AlignedBuffer<std::byte> content(in.size());
+    const std::size_t n = in.read_at(0, {content.data(), content.size()});
+    if (n < content.size()) throw IoError(str("a file shrank to ", n, " of ", content.size(), " bytes while it was read"));
+    return content;
+}
+
+/// The bytes before the voxels, decompressed from as little of the file as will do.
+std::vector<std::byte> header_bytes(const Descriptor& in)
+{
+    std::vector<std::byte> out(nifti2_header_bytes);
+    if (!is_gzip_file(in)) {
+        out.resize(in.read_at(0, out));
+        return out;
+    }
+    for (std::size_t n_compressed = 4096;; n_compressed *= 16) {
+        std::vector<std::byte> compressed(n_compressed);
+        compressed.resize(in.read_at(0, compressed));
+        const std::size_t n = gzip::inflate_prefix(compressed, out);
+        if (n == out.size() || compressed.size() < n_compressed) {
+            out.resize(n);
+            return out;
+        }
+    }
+}
+
+/// Where the voxels of one file come from: the decompressed file, or the file itself.
+class VoxelSource {
+public:
+    VoxelSource(const fs::path& file, const NiftiHeader& header)
+        : file_(file), in_(file, O_RDONLY, "read"), offset_(header.data_offset)
+    {
+        const std::size_t expected = expected_bytes(header), size = in_.size();
+        if (!is_gzip_file(in_)) {
+            if (size < expected) fail(size, expected);
+            return;
+        }
+        if (size < expected / largest_deflate_ratio) fail(size, expected);
+        const AlignedBuffer<std::byte> compressed = read_all(in_);
+        raw_.emplace(expected);
+        gzip::decompress({compressed.data(), compressed.size()}, {raw_->data(), raw_->size()}, file);
+    }
+
+    /// Bytes [begin, begin + out.size()) of the voxels.
+    void read(std::size_t begin, std::span<std::byte> out) const
+    {
+        if (raw_) {
+            std::memcpy(out.data(), raw_->data() + offset_ + begin, out.size());
+        } else if (const std::size_t n = in_.read_at(offset_ + begin, out); n < out.size()) {
+            fail(offset_ + begin + n, offset_ + begin + out.size());
+        }
+    }
+
+private:
+    [[noreturn]] void fail(std::size_t found, std::size_t expected) const
+    {
+        throw InputError(str(file_.string(), ": truncated: ", found, " bytes in the file, the header needs ", expected,
+                             "; copy or convert it again"));
+    }
+    fs::path file_;
+    Descriptor in_;
+    std::size_t offset_;
+    std::optional<AlignedBuffer<std::byte>> raw_;
+};
+
+template <typename T>
+T swapped(T value)
+{
+    using Bits = std::conditional_t<sizeof(T) == 1, std::uint8_t,
+                                    std::conditional_t<sizeof(T) == 2, std::uint16_t,
+                                                       std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>>;
+    auto bits = std::bit_cast<Bits>(value);
+    if constexpr (sizeof(T) == 2) bits = __builtin_bswap16(bits);
+    if constexpr (sizeof(T) == 4) bits = __builtin_bswap32(bits);
+    if constexpr (sizeof(T) == 8) bits = __builtin_bswap64(bits);
+    return std::bit_cast<T>(bits);
+}
+
+struct Conversion {
+    bool swap = false, scale = false;
+    double slope = 1.0, inter = 0.0;
+};
+
+template <typename T>
+void convert_block(const std::byte* in, std::size_t n, float* out, const Conversion& how)
+{
+    const auto value = [in](std::size_t i) {
+        T x;
+        std::memcpy(&x, in + i * sizeof(T), sizeof(T));
+        return x;
+    };
+    if (how.swap && how.scale) {
+        for (std::size_t i = 0; i < n; ++i) {
+            out[i] = static_cast<float>(static_cast<double>(swapped(value(i))) * how.slope + how.inter);
+        }
+    } else if (how.swap) {
+        for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<float>(swapped(value(i)));
+    } else if (how.scale) {
+        for (std::size_t i = 0; i < n; ++i) {
+            out[i] = static_cast<float>(static_cast<double>(value(i)) * how.slope + how.inter);
+        }
+    } else {
+        for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<float>(value(i));
+    }
+}
+
+template <typename T>
+void convert(const VoxelSource& source, std::size_t first_byte, VolumeF& volume, const Conversion& how)
+{
+    parallel::for_blocks(volume.size(), [&](std::size_t begin, std::size_t end) {
+        const std::span<std::byte> direct(reinterpret_cast<std::byte*>(volume.data() + begin), (end - begin) * sizeof(T));
+        if (std::is_same_v<T, float> && !how.swap && !how.scale) {
+            source.read(first_byte + begin * sizeof(T), direct);
+            return;
+        }
+        std::array<std::byte, 8192> piece;
+        constexpr std::size_t step = piece.size() / sizeof(T);
+        for (std::size_t i = begin; i < end; i += step) {
+            const std::size_t n = std::min(step, end - i);
+            source.read(first_byte + i * sizeof(T), std::span(piece).first(n * sizeof(T)));
+            convert_block<T>(piece.data(), n, volume.data() + i, how);
+        }
+    });
+}
+
+VolumeF read_volume(const VoxelSource& source, const NiftiHeader& header, std::size_t i_volume, Scaling scaling)
+{
+    VolumeF volume(header.geometry.grid);
+    const std::size_t first = i_volume * volume.size() * header.bytes_per_voxel;
+    const Conversion how{.swap = header.byte_swapped,
+                         .scale = header.has_scaling && scaling == Scaling::scaled,
+                         .slope = header.scl_slope,
+                         .inter = header.scl_inter};
+    switch (static_cast<NiftiType>(header.datatype)) {
+    case NiftiType::uint8: convert<std::uint8_t>(source, first, volume, how); break;
+    case NiftiType::int8: convert<std::int8_t>(source, first, volume, how); break;
+    case NiftiType::int16: convert<std::int16_t>(source, first, volume, how); break;
+    case NiftiType::uint16: convert<std::uint16_t>(source, first, volume, how); break;
+    case NiftiType::int32: convert<std::int32_t>(source, first, volume, how); break;
+    case NiftiType::uint32: convert<std::uint32_t>(source, first, volume, how); break;
+    case NiftiType::int64: convert<std::int64_t>(source, first, volume, how); break;
+    case NiftiType::uint64: convert<std::uint64_t>(source, first, volume, how); break;
+    case NiftiType::float32: convert<float>(source, first, volume, how); break;
+    case NiftiType::float64: convert<double>(source, first, volume, how); break;
+    }
+    return volume;
+}
+
+}  // namespace
+
+bool NiftiHeader::is_integer() const
+{
+    return datatype != static_cast<int>(NiftiType::float32) && datatype != static_cast<int>(NiftiType::float64);
+}
+
+NiftiHeader read_nifti_header(const fs::path& file)
+{
+    return parse_nifti_header(header_bytes(Descriptor(file, O_RDONLY, "read")), file.string());
+}
+
+bool looks_truncated(const fs::path& file, const NiftiHeader& header)
+{
+    const Descriptor in(file, O_RDONLY, "read");
+    const std::size_t size = in.size(), expected = expected_bytes(header);
+    if (!is_gzip_file(in)) return size < expected;
+    if (size < 18 || size < expected / largest_deflate_ratio) return true;
+    std::array<unsigned char, 4> field;
+    in.read_at(size - 4, std::as_writable_bytes(std::span(field)));
+    const std::uint32_t stated = field[0] | field[1] << 8 | field[2] << 16 | static_cast<std::uint32_t>(field[3]) << 24;
+    if (stated == static_cast<std::uint32_t>(expected)) return false;
+    // The field counts the last member only, and a file may have several: look closer before it is called damaged.
+    const AlignedBuffer<std::byte> compressed = read_all(in);
+    AlignedBuffer<std::byte> out(expected);
+    return gzip::inflate_prefix({compressed.data(), compressed.size()}, {out.data(), out.size()}) < expected;
+}
+
+VolumeF read_nifti(const fs::path& file, const NiftiHeader& header, std::size_t i_volume, Scaling scaling)
+{
+    require(i_volume < header.n_volumes,
+            str(file.string(), ": volume ", i_volume + 1, " asked for, the file has ", header.n_volumes));
+    return read_volume(VoxelSource(file, header), header, i_volume, scaling);
+}
+
+std::vector<VolumeF> read_nifti_all(const fs::path& file, const NiftiHeader& header, Scaling scaling)
+{
+    const VoxelSource source(file, header);
+    std::vector<VolumeF> volumes;
+    volumes.reserve(header.n_volumes);
+    for (std::size_t i = 0; i < header.n_volumes; ++i) volumes.push_back(read_volume(source, header, i, scaling));
+    return volumes;
+}
+
+Image read_image(const fs::path& file)
+{
+    NiftiHeader header = read_nifti_header(file);
+    require(header.n_volumes == 1,
+            str(file.string(), ": dim[4] = ", header.n_volumes, ": one volume expected; split the image first"));
+    VolumeF data = read_nifti(file, header);
+    return {std::move(data), std::move(header)};
+}
+
+Mask read_mask(const fs::path& file)
+{
+    const Image image = read_image(file);
+    Mask mask(image.data.grid());
+    parallel::for_blocks(mask.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            const float value = image.data[i];
+            mask[i] = value != 0.0f && value == value ? 1 : 0;  // NaN is outside
+        }
+    });
+    return mask;
+}
+
+}  // namespace qsmpi::io
