@@ -50,8 +50,9 @@ TEST(DipoleKernel, GivesTheFieldOfASphereAndImprovesWithTheFieldOfView)
     EXPECT_LT(k_space_error_percent(48, test::b0_along_z), 5.2 * 1.5);
     EXPECT_LT(k_space_error_percent(64, test::b0_along_z), 1.3 * 1.5);
     EXPECT_LT(k_space_error_percent(96, test::b0_along_z), 0.64 * 1.5);
-    // Oblique B0 meets other periodic images, at other distances; from 6 diameters on they do not matter.
-    EXPECT_LT(k_space_error_percent(96, oblique), 0.64 * 1.5);
+    // Oblique B0: the kernel's cross terms jump at Nyquist, which leaves 2 % of ringing however large the field of
+    // view. Another implementation (numpy, double, full complex transform) gave 2.4333 % here.
+    EXPECT_NEAR(k_space_error_percent(64, oblique), 2.4333, 0.002);
 }
 
 TEST(DipoleSpatialSpectrum, GivesTheFieldOfASphereWithoutTheErrorOfPeriodicity)
