@@ -240,7 +240,7 @@ TEST(Head, ShimTakesOffAPlaneSoThatTheBrainIsOnResonance)
         mean += static_cast<double>(with.total_field_ppm[i]);
         n += 1.0;
     }
-    EXPECT_NEAR(mean / n, 0.0, 0.01);
+    EXPECT_NEAR(mean / n, 0.0, 0.03);  // what an operator leaves adds up to 0.14 ppm, but hardly on average
     // What was taken off has no curvature along an axis, anywhere.
     for (std::size_t y = 1; y + 1 < o.dims.ny; ++y) {
         const auto off = [&](std::size_t row) { return with.total_field_ppm(9, row, 20) - without.total_field_ppm(9, row, 20); };
