@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -33,16 +34,36 @@ struct JobResult {
     std::vector<std::pair<std::string, double>> stage_seconds;
 };
 
+/// Told when a stage begins (never for stages that the record already holds): its name and the part of the chain
+/// that is done, in [0, 1].
 using StageObserver = std::function<void(const std::string& stage, double fraction_done)>;
 
 /// Runs the whole chain for one acquisition and publishes its outputs. Never throws for a failed job.
+///
+/// Stages whose hash is found in OUT_DIR/intermediates/<key>.h5 are not run again; a job whose outputs carry its hash
+/// does nothing ("skipped"). Stages that finished before a failure stay in the record.
+///
+/// A hook for tests: the environment variable QSMPI_INJECT="<fault>@<stage>[@<key>]" provokes a fault when that stage
+/// begins (of that job only, if a key is given): segfault | hang | throw | oom (allocates until it is stopped).
 [[nodiscard]] JobResult run_job(const JobSpec& spec, const StageObserver& observe = {});
 
 /// Hash of everything the job depends on: inputs, options, program version. Equal hash and present outputs = done.
 [[nodiscard]] std::string job_hash(const JobSpec& spec);
+/// True if every file that a finished job leaves is there. Looks at names only: microseconds.
+[[nodiscard]] bool outputs_complete(const JobSpec& spec);
+/// Names of the stages in order: "phase", "unwrap", "field", "mask", "local_field", "chi".
+[[nodiscard]] std::vector<std::string> stage_names();
+
 /// Peak memory estimate [bytes] and relative cost (voxels * echoes) from the header alone.
 [[nodiscard]] std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const ChainOptions& options);
 [[nodiscard]] double estimate_cost(const io::Acquisition& acquisition, const ChainOptions& options);
+
+/// Writes what describes the folder of outputs as a whole: dataset_description.json (BIDS derivative) and methods.txt
+/// (what was done, in sentences, with the papers to cite).
+/// @param bids_dir  where the inputs are, for the dataset link "raw"; may be empty
+/// @throws IoError if they cannot be written
+void write_dataset_files(const std::filesystem::path& output_dir, const ChainOptions& options,
+                         const std::filesystem::path& bids_dir = {});
 
 void to_json(nlohmann::json& j, const JobSpec& s);
 void from_json(const nlohmann::json& j, JobSpec& s);

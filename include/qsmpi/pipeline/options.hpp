@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -24,7 +25,15 @@ struct ChainOptions {
     bool per_echo = false;
 };
 
+/// JSON keys of all options, in the order of the members.
+[[nodiscard]] std::vector<std::string> option_names();
+
+/// Checks words and ranges, also against the registries of background and inversion methods.
+/// @throws InputError naming the option, its value, what is allowed and the nearest allowed word
+void validate(const ChainOptions& o);
+
 void to_json(nlohmann::json& j, const ChainOptions& o);
+/// Keys that are absent keep their value. Calls validate().
 /// @throws InputError for an unknown key, naming the nearest known one
 void from_json(const nlohmann::json& j, ChainOptions& o);
 

@@ -1,0 +1,122 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "qsmpi/io/hdf5_record.hpp"
+#include "qsmpi/pipeline/job.hpp"
+
+namespace qsmpi::pipeline {
+
+using io::SharedMask;
+using io::SharedVolume;
+
+/// The volumes of one map: of all echoes together, or of one echo (option per_echo).
+struct MapState {
+    int echo_number = 0;           ///< 0: all echoes together
+    SharedVolume field_hz;         ///< total field; null for the combination of per-echo maps
+    SharedVolume sigma_hz;         ///< its standard deviation; infinity where the field is unknown
+    SharedVolume local_field_ppm;
+    SharedVolume chi_ppm;
+    SharedMask local_mask;         ///< where local_field_ppm and chi_ppm are valid
+};
+
+/// What the stages of one job hand to each other. Volumes are let go as soon as no later stage needs them.
+struct Chain {
+    explicit Chain(const JobSpec& job);
+
+    const JobSpec& spec;
+    std::vector<double> echo_times_s;
+
+    std::vector<VolumeF> magnitude;   ///< of each echo; empty when the scan has none. From "phase" to "field"
+    std::vector<VolumeF> phase_rad;   ///< wrapped, unwrapped after "unwrap". From "phase" to "field"
+    Mask domain;                      ///< voxels that were unwrapped; empty: all. From "unwrap" to "field"
+    SharedVolume quality;             ///< ROMEO quality, [0, 1]
+    SharedVolume magnitude_rss;       ///< root of the sum of squares; null when there is no magnitude
+    SharedMask mask;
+    std::vector<MapState> maps;       ///< one; with per_echo one for each echo and then their combination
+
+    nlohmann::json notes = nlohmann::json::object();  ///< stage -> what it decided and measured
+    std::string stage;                                ///< name of the stage that runs
+
+    [[nodiscard]] const Grid& grid() const { return spec.acquisition.geometry.grid; }
+    /// Forgets everything, as if nothing had been loaded.
+    void restart();
+    /// Number of maps that come from a field of their own (all but the combination).
+    [[nodiscard]] std::size_t n_fields() const;
+    /// Remembers a decision of the running stage: for record and sidecar.
+    void note(const char* key, nlohmann::json value) { notes[stage][key] = std::move(value); }
+    /// Logs a warning and keeps it for record, sidecar and result.
+    void warn(const std::string& message);
+};
+
+/// One array that a stage leaves behind, for later stages, outputs and the record. One of the two pointers is set.
+struct Product {
+    std::string name;
+    const char* unit;
+    SharedVolume* volume = nullptr;
+    SharedMask* mask = nullptr;
+    std::string last_use{};   ///< stage after which it is let go; "": kept for the outputs
+};
+
+/// A row of the stage table: what a stage depends on, what it does and what it leaves. Its name is its HDF5 group.
+struct Stage {
+    const char* name;
+    int revision;                               ///< raised whenever the stage alters a voxel: part of the hash
+    double share;                               ///< of the time of a whole job, roughly: for progress only
+    std::vector<std::string> options;           ///< members of ChainOptions that it reads
+    nlohmann::json (*facts)(const JobSpec&);    ///< what else it depends on, apart from the stage before it
+    void (*run)(Chain&);
+    std::vector<Product> (*products)(Chain&);
+    bool transient = false;  ///< leaves volumes that the record does not keep: the next stage cannot start without it
+};
+
+/// The chain, in order.
+///
+/// Records keep what is small against what it costs: quality and magnitude, field and its sigma, masks, local field, map.
+/// Not kept are the phases of all echoes (16 to 40 bytes a voxel, read and unwrapped again in a few seconds), so a change
+/// of the field map starts from the raw data; mask, background and inversion start from the record.
+[[nodiscard]] const std::vector<Stage>& stage_table();
+
+/// Hashes of all stages: each of its own options and facts, the program's version, and the hash of the stage before.
+[[nodiscard]] std::vector<std::string> stage_hashes(const JobSpec& spec);
+
+// The stages, one source file for each group of them.
+void run_phase(Chain& chain);
+void run_unwrap(Chain& chain);
+void run_field(Chain& chain);
+void run_mask(Chain& chain);
+void run_local_field(Chain& chain);
+void run_chi(Chain& chain);
+
+/// Weight of the data in background removal and inversion: 1 / sigma over its mean in the mask, at most 3, 0 below 0.05 and
+/// where sigma is infinite. algorithms.md 3.4.
+[[nodiscard]] VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask);
+
+/// File of a user's mask for this acquisition: "{sub}", "{ses}", "{run}", "{acq}", "{key}", "{prefix}" are replaced.
+/// Empty unless the option `mask` is a path.
+[[nodiscard]] std::filesystem::path mask_file(const JobSpec& spec);
+
+/// Provokes the fault that QSMPI_INJECT asks for at this stage; see run_job().
+void inject_fault(const std::string& stage, const std::string& key);
+
+// Outputs.
+
+/// Every file of a finished job relative to the output folder; the map's sidecar, which carries the hash, comes last.
+[[nodiscard]] std::vector<std::filesystem::path> output_files(const JobSpec& spec);
+/// True if all outputs are there and their sidecar carries `hash`.
+[[nodiscard]] bool outputs_carry(const JobSpec& spec, const std::string& hash);
+/// Writes maps, sidecars and picture, each under a temporary name first.
+void publish_outputs(const Chain& chain, const std::string& hash);
+/// Sidecar of the output called `suffix` ("Chimap", "mask", "fieldmap", "desc-local_fieldmap", "desc-sigma_fieldmap").
+[[nodiscard]] nlohmann::ordered_json sidecar(const Chain& chain, const MapState& map, const std::string& suffix,
+                                             const std::string& hash);
+
+/// Names and papers of the methods that these options choose, in the order of the chain.
+struct Method {
+    std::string stage, name, sentence, citation;
+};
+[[nodiscard]] std::vector<Method> methods_of(const ChainOptions& options);
+
+}  // namespace qsmpi::pipeline

@@ -1,0 +1,124 @@
+#include "qsmpi/pipeline/options.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include <nlohmann/json.hpp>
+
+#include "qsmpi/core/error.hpp"
+#include "qsmpi/core/suggest.hpp"
+#include "registries.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+/// Calls visit(name, member) for every option: the only list of them.
+template <typename Options, typename Visit>
+void for_each_option(Options& o, Visit&& visit)
+{
+    visit("unwrapping", o.unwrapping);
+    visit("bipolar", o.bipolar);
+    visit("offset_removal", o.offset_removal);
+    visit("offset_sigma_mm", o.offset_sigma_mm);
+    visit("field_map", o.field_map);
+    visit("mask", o.mask);
+    visit("mask_quality_threshold", o.mask_quality_threshold);
+    visit("mask_erosion_mm", o.mask_erosion_mm);
+    visit("background", o.background);
+    visit("background_radius_mm", o.background_radius_mm);
+    visit("inversion", o.inversion);
+    visit("inversion_lambda", o.inversion_lambda);
+    visit("reference", o.reference);
+    visit("per_echo", o.per_echo);
+}
+
+std::string joined(const std::vector<std::string>& words)
+{
+    std::string text;
+    for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+    return text;
+}
+
+void require_word(const char* option, const std::string& value, const std::vector<std::string>& allowed)
+{
+    for (const std::string& word : allowed)
+        if (word == value) return;
+    const std::string near = nearest_word(value, allowed);
+    throw InputError(str(option, ": '", value, "' is not one of ", joined(allowed),
+                         near.empty() ? "" : "; did you mean '" + near + "'?"));
+}
+
+void require_range(const char* option, double value, double low, double high)
+{
+    require(std::isfinite(value) && value >= low && value <= high,
+            str(option, ": ", value, " is outside [", low, ", ", high, "]"));
+}
+
+std::vector<std::string> with_default(std::vector<std::string> names)
+{
+    names.insert(names.begin(), "default");
+    return names;
+}
+
+}  // namespace
+
+std::vector<std::string> option_names()
+{
+    std::vector<std::string> names;
+    const ChainOptions defaults;
+    for_each_option(defaults, [&](const char* name, const auto&) { names.emplace_back(name); });
+    return names;
+}
+
+void validate(const ChainOptions& o)
+{
+    require_word("unwrapping", o.unwrapping, {"romeo", "laplacian"});
+    require_word("bipolar", o.bipolar, {"auto", "on", "off"});
+    require_word("field_map", o.field_map, {"nonlinear", "average", "linear"});
+    require_word("reference", o.reference, {"mean", "none"});
+    require_word("background", o.background, with_default(background_names()));
+    require_word("inversion", o.inversion, with_default(inversion_names()));
+    // Anything with a slash or the ending of an image is a path, the rest must be a word that we know.
+    if (o.mask.find('/') == std::string::npos && o.mask.find(".nii") == std::string::npos)
+        require_word("mask", o.mask, {"auto", "quality", "magnitude"});
+    require_range("offset_sigma_mm", o.offset_sigma_mm, 0.0, 100.0);
+    require_range("mask_quality_threshold", o.mask_quality_threshold, 0.0, 1.0);
+    require_range("mask_erosion_mm", o.mask_erosion_mm, 0.0, 50.0);
+    require_range("background_radius_mm", o.background_radius_mm, 1.0, 100.0);
+    require_range("inversion_lambda", o.inversion_lambda, 0.0, 1e6);
+}
+
+void to_json(nlohmann::json& j, const ChainOptions& o)
+{
+    j = nlohmann::json::object();
+    for_each_option(o, [&](const char* name, const auto& value) { j[name] = value; });
+}
+
+void from_json(const nlohmann::json& j, ChainOptions& o)
+{
+    require(j.is_object(), "options: expected a JSON object");
+    const std::vector<std::string> known = option_names();
+    for (const auto& [key, value] : j.items()) {
+        if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+        const std::string near = nearest_word(key, known);
+        throw InputError(str("unknown option '", key, "'",
+                             near.empty() ? "; known are " + joined(known) : "; did you mean '" + near + "'?"));
+    }
+    for_each_option(o, [&](const char* name, auto& value) {
+        const auto found = j.find(name);
+        if (found == j.end()) return;
+        using T = std::remove_reference_t<decltype(value)>;
+        const bool fits = std::is_same_v<T, bool>     ? found->is_boolean()
+                          : std::is_same_v<T, double> ? found->is_number()
+                                                      : found->is_string();
+        require(fits, str("option '", name, "': ", found->dump(), " is not ",
+                          std::is_same_v<T, bool>     ? "true or false"
+                          : std::is_same_v<T, double> ? "a number"
+                                                      : "a text"));
+        value = found->template get<T>();
+    });
+    validate(o);
+}
+
+}  // namespace qsmpi::pipeline

@@ -1,0 +1,177 @@
+// What a job publishes, and under which names.
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "chain.hpp"
+#include "qsmpi/core/parallel.hpp"
+#include "qsmpi/core/units.hpp"
+#include "qsmpi/io/file.hpp"
+#include "qsmpi/io/nifti.hpp"
+#include "qsmpi/io/png.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* hash_key = "JobHash";
+constexpr double window_ppm = 0.1;
+
+/// One image: which map it belongs to and what it shows.
+struct Output {
+    int echo_number = 0;
+    std::string suffix;
+};
+
+std::vector<Output> outputs_of(const io::Acquisition& acquisition, bool per_echo)
+{
+    std::vector<Output> outputs;
+    const bool several = per_echo && acquisition.echoes.size() > 1;
+    if (several)
+        for (const io::Echo& echo : acquisition.echoes)
+            for (const char* suffix : {"fieldmap", "Chimap"}) outputs.push_back({echo.number, suffix});
+    outputs.push_back({0, "mask"});
+    if (!several)
+        for (const char* suffix : {"fieldmap", "desc-local_fieldmap", "desc-sigma_fieldmap"})
+            outputs.push_back({0, suffix});
+    outputs.push_back({0, "Chimap"});
+    return outputs;
+}
+
+fs::path name_of(const io::Acquisition& acquisition, const Output& output, const char* extension)
+{
+    const std::string echo = output.echo_number == 0 ? "" : str("_echo-", output.echo_number);
+    return acquisition.folder() / str(acquisition.prefix(), echo, "_", output.suffix, extension);
+}
+
+fs::path picture_of(const io::Acquisition& acquisition) { return name_of(acquisition, {0, "Chimap"}, ".png"); }
+fs::path main_sidecar_of(const io::Acquisition& acquisition) { return name_of(acquisition, {0, "Chimap"}, ".json"); }
+
+std::vector<fs::path> files_of(const io::Acquisition& acquisition, bool per_echo)
+{
+    std::vector<fs::path> files;
+    for (const Output& output : outputs_of(acquisition, per_echo)) {
+        files.push_back(name_of(acquisition, output, ".nii.gz"));
+        files.push_back(name_of(acquisition, output, ".json"));
+    }
+    files.insert(files.end() - 1, picture_of(acquisition));
+    return files;
+}
+
+// `value(i)` of every voxel.
+template <typename Value>
+VolumeF computed(const Grid& grid, Value&& value)
+{
+    VolumeF result(grid);
+    parallel::for_blocks(result.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) result[i] = value(i);
+    });
+    return result;
+}
+
+const MapState& map_of(const Chain& chain, const Output& output)
+{
+    return *std::find_if(chain.maps.begin(), chain.maps.end(),
+                         [&](const MapState& map) { return map.echo_number == output.echo_number; });
+}
+
+void write_image(const Chain& chain, const Output& output, const fs::path& file)
+{
+    const MapState& map = map_of(chain, output);
+    const io::Geometry& geometry = chain.spec.acquisition.geometry;
+    const Grid& grid = geometry.grid;
+    if (output.suffix == "Chimap") {
+        io::write_nifti(file, *map.chi_ppm, geometry, "susceptibility [ppm]");
+    } else if (output.suffix == "mask") {
+        io::write_nifti(file, *chain.mask, geometry, "mask");
+    } else if (output.suffix == "fieldmap") {
+        io::write_nifti(file, *map.field_hz, geometry, "total field [Hz]");
+    } else if (output.suffix == "desc-local_fieldmap") {
+        const auto scale = static_cast<float>(units::hz_per_ppm(chain.spec.acquisition.b0_tesla));
+        const VolumeF& field = *map.local_field_ppm;
+        io::write_nifti(file, computed(grid, [&](std::size_t i) { return scale * field[i]; }), geometry,
+                        "local field [Hz]");
+    } else {
+        const VolumeF& sigma = *map.sigma_hz;
+        const auto finite = [&](std::size_t i) { return std::isfinite(sigma[i]) ? sigma[i] : 0.0f; };
+        io::write_nifti(file, computed(grid, finite), geometry, "standard deviation of the field [Hz]");
+    }
+}
+
+// The voxel nearest to the mask's centre of mass: where the slices of the picture cross.
+Dims centre_of(const Mask& mask)
+{
+    const Dims& d = mask.dims();
+    double sum[3] = {0, 0, 0}, n = 0;
+    for (std::size_t z = 0; z < d.nz; ++z)
+        for (std::size_t y = 0; y < d.ny; ++y)
+            for (std::size_t x = 0; x < d.nx; ++x) {
+                if (mask(x, y, z) == 0) continue;
+                sum[0] += static_cast<double>(x);
+                sum[1] += static_cast<double>(y);
+                sum[2] += static_cast<double>(z);
+                n += 1;
+            }
+    if (n == 0) return {d.nx / 2, d.ny / 2, d.nz / 2};
+    const auto nearest = [&](double s) { return static_cast<std::size_t>(std::lround(s / n)); };
+    return {nearest(sum[0]), nearest(sum[1]), nearest(sum[2])};
+}
+
+void remove_outputs_of_other_options(const JobSpec& spec)
+{
+    std::vector<fs::path> keep = output_files(spec);
+    std::sort(keep.begin(), keep.end());
+    std::error_code ignored;
+    for (const fs::path& file : files_of(spec.acquisition, !spec.options.per_echo))
+        if (!std::binary_search(keep.begin(), keep.end(), file)) fs::remove(spec.output_dir / file, ignored);
+}
+
+}  // namespace
+
+std::vector<fs::path> output_files(const JobSpec& spec) { return files_of(spec.acquisition, spec.options.per_echo); }
+
+bool outputs_complete(const JobSpec& spec)
+{
+    const auto files = output_files(spec);
+    return std::all_of(files.begin(), files.end(), [&](const fs::path& file) {
+        std::error_code missing;
+        return fs::exists(spec.output_dir / file, missing);
+    });
+}
+
+bool outputs_carry(const JobSpec& spec, const std::string& hash)
+{
+    if (!outputs_complete(spec)) return false;
+    try {
+        const auto main = nlohmann::json::parse(io::read_file(spec.output_dir / main_sidecar_of(spec.acquisition)));
+        return main.value(hash_key, "") == hash;
+    } catch (const std::exception&) {
+        return false;  // a sidecar that nobody can read is written anew
+    }
+}
+
+void publish_outputs(const Chain& chain, const std::string& hash)
+{
+    const JobSpec& spec = chain.spec;
+    // The main sidecar says "these outputs belong together": it goes first and comes back last.
+    std::error_code ignored;
+    fs::remove(spec.output_dir / main_sidecar_of(spec.acquisition), ignored);
+    remove_outputs_of_other_options(spec);
+
+    const std::vector<Output> outputs = outputs_of(spec.acquisition, spec.options.per_echo);
+    // Compression is serial in a file, so files are written side by side.
+    parallel::for_each_dynamic(outputs.size(), [&](std::size_t i) {
+        write_image(chain, outputs[i], spec.output_dir / name_of(spec.acquisition, outputs[i], ".nii.gz"));
+    });
+    const MapState& main = chain.maps.back();
+    io::write_three_planes_png(spec.output_dir / picture_of(spec.acquisition), *main.chi_ppm,
+                               spec.acquisition.geometry, centre_of(*chain.mask),
+                               {.low = -window_ppm, .high = window_ppm, .unit = "ppm"}, spec.acquisition.key);
+    for (const Output& output : outputs) {
+        auto text = sidecar(chain, map_of(chain, output), output.suffix, hash);
+        text[hash_key] = hash;
+        io::write_file_atomic(spec.output_dir / name_of(spec.acquisition, output, ".json"), text.dump(2) + "\n");
+    }
+}
+
+}  // namespace qsmpi::pipeline

@@ -1,0 +1,23 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "chain.hpp"
+#include "qsmpi/background/background.hpp"
+#include "qsmpi/inversion/inversion.hpp"
+
+/// The only door of the pipeline to the registries of background and inversion methods.
+namespace qsmpi::pipeline {
+
+[[nodiscard]] std::vector<std::string> background_names();
+[[nodiscard]] std::vector<std::string> inversion_names();
+
+/// Runs the background method of the options on the field of one map.
+[[nodiscard]] background::LocalField remove_background(const Chain& chain, const MapState& map,
+                                                       const VolumeF& total_field_ppm);
+/// Runs the inversion of the options on the local field of one map.
+[[nodiscard]] inversion::Result invert(const Chain& chain, const MapState& map);
+
+void add_registry_methods(std::vector<Method>& methods, const ChainOptions& options);
+
+}  // namespace qsmpi::pipeline

@@ -1,0 +1,99 @@
+// What a sidecar says: units, how the map was made, from what, and what to beware of.
+#include <algorithm>
+#include <map>
+
+#include "chain.hpp"
+#include "qsmpi/core/version.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct Description {
+    const char* units;
+    const char* text;
+    const char* last_stage;  ///< the stage that made it
+};
+
+const Description& description_of(const std::string& suffix)
+{
+    static const std::map<std::string, Description> table{
+        {"Chimap", {"ppm", "Magnetic susceptibility; 0 where it was not reconstructed", "chi"}},
+        {"mask", {"1", "Voxels with reliable phase that belong to the object", "mask"}},
+        {"fieldmap", {"Hz", "Total field relative to the centre frequency; 0 outside the unwrapped region", "field"}},
+        {"desc-local_fieldmap", {"Hz", "Field of sources inside the mask; 0 where it was not reconstructed", "local_field"}},
+        {"desc-sigma_fieldmap", {"Hz", "Standard deviation of the total field; 0 where the field is unknown", "field"}},
+    };
+    return table.at(suffix);
+}
+
+// "bids:raw:sub-01/anat/...": the same words wherever the data set lies.
+std::string source_uri(const fs::path& file)
+{
+    fs::path inside;
+    for (const fs::path& part : file)
+        if (!inside.empty() || part.string().starts_with("sub-")) inside /= part;
+    return "bids:raw:" + (inside.empty() ? file.filename() : inside).generic_string();
+}
+
+Json phase_scalings(const io::Acquisition& acquisition)
+{
+    Json scalings = Json::array();
+    for (const io::Echo& echo : acquisition.echoes)
+        scalings.push_back({{"Echo", echo.number},
+                            {"Slope", echo.phase_scaling.slope},
+                            {"Intercept", echo.phase_scaling.intercept},
+                            {"Reason", echo.phase_scaling.reason},
+                            {"Assumed", echo.phase_scaling.assumed}});
+    return scalings;
+}
+
+}  // namespace
+
+Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix, const std::string& hash)
+{
+    const io::Acquisition& acquisition = chain.spec.acquisition;
+    const Description& what = description_of(suffix);
+    Json j;
+    j["Description"] = what.text;
+    j["Units"] = what.units;
+    j["EchoTime"] = Json::array();
+    for (const io::Echo& echo : acquisition.echoes)
+        if (map.echo_number == 0 || echo.number == map.echo_number) j["EchoTime"].push_back(echo.echo_time_s);
+    j["MagneticFieldStrength"] = acquisition.b0_tesla;
+    j["B0DirectionVoxelAxes"] = acquisition.geometry.b0_direction_ijk();
+
+    Json methods = Json::object(), parameters = Json::object(), findings = Json::object();
+    Json warnings = acquisition.warnings;
+    const nlohmann::json options = chain.spec.options;
+    const std::vector<Method> used = methods_of(chain.spec.options);
+    for (const Stage& stage : stage_table()) {
+        for (const std::string& name : stage.options) parameters[name] = options.at(name);
+        for (const Method& method : used)
+            if (method.stage == stage.name) methods[stage.name].push_back(method.name);
+        if (chain.notes.contains(stage.name)) {
+            Json notes = chain.notes.at(stage.name);
+            if (const auto own = notes.find("warnings"); own != notes.end()) {
+                for (const auto& warning : *own) warnings.push_back(warning);
+                notes.erase("warnings");
+            }
+            if (!notes.empty()) findings[stage.name] = std::move(notes);
+        }
+        if (std::string(stage.name) == what.last_stage) break;
+    }
+    j["Method"] = std::move(methods);
+    j["Parameters"] = std::move(parameters);
+    j["Findings"] = std::move(findings);
+    j["PhaseScaling"] = phase_scalings(acquisition);
+    j["Sources"] = Json::array();
+    for (const fs::path& file : acquisition.files()) j["Sources"].push_back(source_uri(file));
+    j["Warnings"] = std::move(warnings);
+    j["GeneratedBy"] = {{"Name", "qsmpi"}, {"Version", version()}, {"Commit", commit()}};
+    j["InputHash"] = chain.spec.input_hash;
+    j["JobHash"] = hash;
+    return j;
+}
+
+}  // namespace qsmpi::pipeline

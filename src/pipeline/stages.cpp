@@ -1,0 +1,158 @@
+#include <algorithm>
+#include <utility>
+
+#include "chain.hpp"
+#include "qsmpi/core/hash.hpp"
+#include "qsmpi/core/log.hpp"
+#include "qsmpi/core/version.hpp"
+#include "qsmpi/io/file.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+using nlohmann::json;
+
+// Everything that decides how phase becomes radians. Paths are left out: a moved data set is the same data set.
+json input_facts(const JobSpec& spec)
+{
+    json echoes = json::array();
+    for (const io::Echo& e : spec.acquisition.echoes) {
+        json echo{{"echo_time_s", e.echo_time_s},
+                  {"slope", e.phase_scaling.slope},
+                  {"intercept", e.phase_scaling.intercept}};
+        for (const auto& [name, image] : {std::pair{"magnitude", &e.magnitude}, {"phase", &e.phase},
+                                          {"real", &e.real}, {"imaginary", &e.imaginary}})
+            if (image->present()) echo[name] = image->i_volume;
+        echoes.push_back(std::move(echo));
+    }
+    return {{"inputs", spec.input_hash}, {"echoes", std::move(echoes)}};
+}
+
+json no_facts(const JobSpec&) { return json::object(); }
+
+json mask_facts(const JobSpec& spec)
+{
+    const std::filesystem::path file = mask_file(spec);
+    if (file.empty()) return json::object();
+    // A missing file is reported by the stage, not here: hashes are also made for plans.
+    std::error_code missing;
+    return {{"mask_file", std::filesystem::exists(file, missing) ? hash_of(io::read_file(file)) : "missing"}};
+}
+
+json field_strength(const JobSpec& spec) { return {{"b0_tesla", spec.acquisition.b0_tesla}}; }
+
+std::vector<Product> phase_products(Chain& c)
+{
+    std::vector<Product> p{{.name = "quality", .unit = "1", .volume = &c.quality, .last_use = "mask"}};
+    if (c.spec.acquisition.echoes.front().magnitude.present() || c.spec.acquisition.echoes.front().real.present())
+        p.push_back({.name = "magnitude", .unit = "arbitrary", .volume = &c.magnitude_rss, .last_use = "mask"});
+    return p;
+}
+
+std::vector<Product> no_products(Chain&) { return {}; }
+
+// "field_hz", or "echo-2_field_hz" for the maps of single echoes.
+std::string name_of(const MapState& map, const char* what)
+{
+    return map.echo_number == 0 ? what : str("echo-", map.echo_number, "_", what);
+}
+
+std::vector<Product> field_products(Chain& c)
+{
+    std::vector<Product> p;
+    for (std::size_t i = 0; i < c.n_fields(); ++i) {
+        p.push_back({.name = name_of(c.maps[i], "field_hz"), .unit = "Hz", .volume = &c.maps[i].field_hz});
+        p.push_back({.name = name_of(c.maps[i], "sigma_hz"), .unit = "Hz", .volume = &c.maps[i].sigma_hz});
+    }
+    return p;
+}
+
+std::vector<Product> mask_products(Chain& c) { return {{.name = "mask", .unit = "1", .mask = &c.mask}}; }
+
+std::vector<Product> local_field_products(Chain& c)
+{
+    std::vector<Product> p;
+    for (std::size_t i = 0; i < c.n_fields(); ++i) {
+        p.push_back({.name = name_of(c.maps[i], "local_field_ppm"), .unit = "ppm", .volume = &c.maps[i].local_field_ppm});
+        p.push_back({.name = name_of(c.maps[i], "mask"), .unit = "1", .mask = &c.maps[i].local_mask});
+    }
+    return p;
+}
+
+std::vector<Product> chi_products(Chain& c)
+{
+    std::vector<Product> p;
+    for (MapState& map : c.maps)
+        p.push_back({.name = name_of(map, "chi_ppm"), .unit = "ppm", .volume = &map.chi_ppm});
+    return p;
+}
+
+}  // namespace
+
+const std::vector<Stage>& stage_table()
+{
+    static const std::vector<Stage> table{
+        {"phase", 1, 0.15, {"bipolar", "offset_removal", "offset_sigma_mm"},
+         input_facts, run_phase, phase_products, true},
+        {"unwrap", 1, 0.10, {"unwrapping"}, no_facts, run_unwrap, no_products, true},
+        {"field", 1, 0.10, {"field_map", "per_echo"}, no_facts, run_field, field_products},
+        {"mask", 1, 0.10, {"mask", "mask_quality_threshold", "mask_erosion_mm"}, mask_facts, run_mask, mask_products},
+        {"local_field", 1, 0.25, {"background", "background_radius_mm"},
+         field_strength, run_local_field, local_field_products},
+        {"chi", 1, 0.25, {"inversion", "inversion_lambda", "reference"}, no_facts, run_chi, chi_products},
+    };
+    return table;
+}
+
+std::vector<std::string> stage_names()
+{
+    std::vector<std::string> names;
+    for (const Stage& stage : stage_table()) names.emplace_back(stage.name);
+    return names;
+}
+
+std::vector<std::string> stage_hashes(const JobSpec& spec)
+{
+    const json options = spec.options;
+    std::vector<std::string> hashes;
+    for (const Stage& stage : stage_table()) {
+        json own = json::object();
+        for (const std::string& name : stage.options) own[name] = options.at(name);
+        Hasher hasher;
+        hasher.add(hashes.empty() ? str("qsmpi ", version()) : hashes.back());
+        hasher.add(str(stage.name, " ", stage.revision));
+        hasher.add(own.dump());
+        hasher.add(stage.facts(spec).dump());
+        hashes.push_back(hasher.hex());
+    }
+    return hashes;
+}
+
+Chain::Chain(const JobSpec& job) : spec(job) { restart(); }
+
+void Chain::restart()
+{
+    magnitude.clear();
+    phase_rad.clear();
+    domain = {};
+    quality = magnitude_rss = nullptr;
+    mask = nullptr;
+    maps.clear();
+    notes = nlohmann::json::object();
+    echo_times_s.clear();
+    for (const io::Echo& echo : spec.acquisition.echoes) echo_times_s.push_back(echo.echo_time_s);
+    if (spec.options.per_echo && echo_times_s.size() > 1) {
+        for (const io::Echo& echo : spec.acquisition.echoes) maps.emplace_back().echo_number = echo.number;
+    }
+    maps.emplace_back();
+}
+
+std::size_t Chain::n_fields() const { return maps.size() == 1 ? 1 : maps.size() - 1; }
+
+void Chain::warn(const std::string& message)
+{
+    log::warn(message);
+    notes[stage]["warnings"].push_back(message);
+}
+
+}  // namespace qsmpi::pipeline

@@ -1,0 +1,91 @@
+// Echoes become one field map (or one for each echo) with its uncertainty.
+#include <cmath>
+#include <limits>
+#include <span>
+
+#include "chain.hpp"
+#include "qsmpi/core/log.hpp"
+#include "qsmpi/core/parallel.hpp"
+#include "qsmpi/field/field_map.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+// Above this share of unexplained signal the fit is not a field (algorithms.md 3.4).
+constexpr float relative_residual_limit = 0.3f;
+// Without magnitude the noise is not known; weights need only its ratio between voxels.
+constexpr double assumed_noise_std = 0.1;
+
+field::FieldMap fit_all_echoes(const Chain& chain, double noise_std)
+{
+    const auto& method = chain.spec.options.field_map;
+    if (chain.phase_rad.size() > 1 && method == "linear")
+        return field::linear_fit(chain.phase_rad, chain.magnitude, chain.echo_times_s, noise_std);
+    field::FieldMap average =
+        field::weighted_average(chain.phase_rad, chain.magnitude, chain.echo_times_s, noise_std);
+    if (chain.phase_rad.size() == 1 || method == "average") return average;
+    // The fit sees exp(i phase) only, so unwrapped phases serve as wrapped ones.
+    const VolumeF start_hz = std::move(average.field_hz);
+    average = {};
+    return field::nonlinear_fit(chain.phase_rad, chain.magnitude, chain.echo_times_s, start_hz, noise_std);
+}
+
+// Marks voxels whose field is unknown: outside the unwrapped domain, or not explained by the model.
+void mark_unknown(field::FieldMap& map, const Mask& domain)
+{
+    constexpr float unknown = std::numeric_limits<float>::infinity();
+    const bool has_residual = !map.relative_residual.empty();
+    parallel::for_blocks(map.field_hz.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            const bool outside = !domain.empty() && domain[i] == 0;
+            const bool finite = std::isfinite(map.field_hz[i]) && std::isfinite(map.sigma_hz[i]);
+            if (outside || !std::isfinite(map.field_hz[i])) map.field_hz[i] = 0.0f;
+            if (outside || !finite || (has_residual && map.relative_residual[i] > relative_residual_limit))
+                map.sigma_hz[i] = unknown;
+        }
+    });
+}
+
+void keep(MapState& map, field::FieldMap&& fit)
+{
+    map.field_hz = std::make_shared<VolumeF>(std::move(fit.field_hz));
+    map.sigma_hz = std::make_shared<VolumeF>(std::move(fit.sigma_hz));
+}
+
+}  // namespace
+
+void run_field(Chain& chain)
+{
+    const bool offsets_left = chain.phase_rad.size() > 1 && !chain.spec.options.offset_removal;
+    if (offsets_left && chain.spec.options.field_map != "linear")
+        chain.warn("offset_removal is off, but this field map takes the phase at TE 0 for 0: use field_map linear");
+
+    double noise_std = assumed_noise_std;
+    if (chain.magnitude.empty()) {
+        for (std::size_t e = 0; e < chain.phase_rad.size(); ++e) chain.magnitude.emplace_back(chain.grid(), 1.0f);
+    } else {
+        noise_std = field::estimate_noise_std(chain.magnitude.back());
+    }
+    chain.note("noise_std", noise_std);
+
+    if (chain.maps.size() == 1) {
+        field::FieldMap fit = fit_all_echoes(chain, noise_std);
+        mark_unknown(fit, chain.domain);
+        keep(chain.maps.front(), std::move(fit));
+    } else {
+        for (std::size_t e = 0; e < chain.phase_rad.size(); ++e) {
+            field::FieldMap fit = field::weighted_average(std::span(chain.phase_rad).subspan(e, 1),
+                                                          std::span(chain.magnitude).subspan(e, 1),
+                                                          std::span(chain.echo_times_s).subspan(e, 1), noise_std);
+            mark_unknown(fit, chain.domain);
+            keep(chain.maps[e], std::move(fit));
+            chain.phase_rad[e] = {};
+            chain.magnitude[e] = {};
+        }
+    }
+    chain.phase_rad.clear();
+    chain.magnitude.clear();
+    chain.domain = {};
+}
+
+}  // namespace qsmpi::pipeline

@@ -1,0 +1,115 @@
+// Background fields go, the dipole kernel is inverted, the map gets its reference.
+#include <cmath>
+
+#include "chain.hpp"
+#include "qsmpi/background/background.hpp"
+#include "qsmpi/core/log.hpp"
+#include "qsmpi/core/parallel.hpp"
+#include "qsmpi/core/units.hpp"
+#include "qsmpi/inversion/inversion.hpp"
+#include "qsmpi/numerics/morphology.hpp"
+#include "qsmpi/numerics/statistics.hpp"
+#include "registries.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+// A background method that gives up more of the mask than this deserves a warning.
+constexpr double lost_fraction_limit = 0.4;
+
+VolumeF in_ppm(const VolumeF& field_hz, double b0_tesla)
+{
+    const auto scale = static_cast<float>(1.0 / units::hz_per_ppm(b0_tesla));
+    VolumeF field_ppm(field_hz.grid());
+    parallel::for_blocks(field_ppm.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) field_ppm[i] = scale * field_hz[i];
+    });
+    return field_ppm;
+}
+
+// "echo-2: " in front of what is said about the map of one echo.
+std::string where(const MapState& map) { return map.echo_number == 0 ? "" : str("echo-", map.echo_number, ": "); }
+
+void note_solver(Chain& chain, const MapState& map, int iterations, double relative_residual, bool converged)
+{
+    nlohmann::json solver{{"iterations", iterations}, {"relative_residual", relative_residual}, {"converged", converged}};
+    if (map.echo_number != 0) solver["echo"] = map.echo_number;
+    chain.notes[chain.stage]["solver"].push_back(std::move(solver));
+    log::info(str(where(map), iterations, " iterations, relative residual ", relative_residual));
+    if (!converged) chain.warn(str(where(map), "not converged after ", iterations, " iterations"));
+}
+
+void set_reference(VolumeF& chi_ppm, const Mask& mask)
+{
+    const auto mean = static_cast<float>(numerics::mean_inside(chi_ppm, mask));
+    parallel::for_blocks(chi_ppm.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) chi_ppm[i] = mask[i] ? chi_ppm[i] - mean : 0.0f;
+    });
+}
+
+/// Mean of the echoes' maps weighted by m^2 TE^2, which is 1 / sigma^2 up to a factor. Voxels without weight in any echo
+/// get the plain mean.
+void combine_echoes(Chain& chain)
+{
+    const std::size_t n = chain.n_fields();
+    MapState& combined = chain.maps.back();
+    VolumeF chi(chain.grid());
+    Mask mask(chain.grid());
+    parallel::for_blocks(chi.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            double weighted = 0.0, weights = 0.0, sum = 0.0;
+            int n_valid = 0;
+            for (std::size_t e = 0; e < n; ++e) {
+                if ((*chain.maps[e].local_mask)[i] == 0) continue;
+                const auto value = static_cast<double>((*chain.maps[e].chi_ppm)[i]);
+                const auto sigma = static_cast<double>((*chain.maps[e].sigma_hz)[i]);
+                const double w = sigma > 0.0 ? 1.0 / (sigma * sigma) : 0.0;  // 0 for infinite sigma
+                weighted += w * value;
+                weights += w;
+                sum += value;
+                ++n_valid;
+            }
+            mask[i] = n_valid > 0 ? 1 : 0;
+            chi[i] = static_cast<float>(weights > 0.0 ? weighted / weights : n_valid > 0 ? sum / n_valid : 0.0);
+        }
+    });
+    if (chain.spec.options.reference == "mean") set_reference(chi, mask);
+    combined.chi_ppm = std::make_shared<VolumeF>(std::move(chi));
+    combined.local_mask = std::make_shared<Mask>(std::move(mask));
+}
+
+}  // namespace
+
+void run_local_field(Chain& chain)
+{
+    const io::Acquisition& acquisition = chain.spec.acquisition;
+    require(acquisition.b0_tesla > 0.0, str("field strength ", acquisition.b0_tesla, " T: expected a positive number"));
+    const auto n_before = static_cast<double>(numerics::count(*chain.mask));
+    for (std::size_t i = 0; i < chain.n_fields(); ++i) {
+        MapState& map = chain.maps[i];
+        background::LocalField local = remove_background(chain, map, in_ppm(*map.field_hz, acquisition.b0_tesla));
+        const double lost = 1.0 - static_cast<double>(numerics::count(local.mask)) / n_before;
+        if (lost >= 1.0)
+            throw NumericalError("no voxel of the mask is left: the mask is too thin for this background method; "
+                                 "give a smaller background_radius_mm or another mask");
+        note_solver(chain, map, local.iterations, local.relative_residual, local.converged);
+        chain.note("lost_fraction", lost);
+        if (lost > lost_fraction_limit) chain.warn(str(where(map), "mask shrank by ", std::lround(100.0 * lost), " %"));
+        map.local_field_ppm = std::make_shared<VolumeF>(std::move(local.local_field_ppm));
+        map.local_mask = std::make_shared<Mask>(std::move(local.mask));
+    }
+}
+
+void run_chi(Chain& chain)
+{
+    for (std::size_t i = 0; i < chain.n_fields(); ++i) {
+        MapState& map = chain.maps[i];
+        inversion::Result result = invert(chain, map);
+        note_solver(chain, map, result.iterations, result.relative_residual, result.converged);
+        if (chain.spec.options.reference == "mean") set_reference(result.chi_ppm, *map.local_mask);
+        map.chi_ppm = std::make_shared<VolumeF>(std::move(result.chi_ppm));
+    }
+    if (chain.maps.size() > 1) combine_echoes(chain);
+}
+
+}  // namespace qsmpi::pipeline

@@ -1,0 +1,137 @@
+// Where the phase can be trusted, and how much.
+#include <algorithm>
+#include <cmath>
+
+#include "chain.hpp"
+#include "qsmpi/core/log.hpp"
+#include "qsmpi/core/parallel.hpp"
+#include "qsmpi/io/nifti.hpp"
+#include "qsmpi/mask/mask.hpp"
+#include "qsmpi/numerics/morphology.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+constexpr float largest_weight = 3.0f;
+constexpr float smallest_weight = 0.05f;
+// A mask with more unknown voxels than this is worth a warning.
+constexpr double unknown_fraction_limit = 0.05;
+
+struct MeanSum {
+    double sum = 0.0;
+    std::size_t n = 0;
+    MeanSum& operator+=(const MeanSum& other)
+    {
+        sum += other.sum;
+        n += other.n;
+        return *this;
+    }
+};
+
+// 1/sigma summed over voxels of the mask where sigma is finite.
+MeanSum sum_of_reliability(const VolumeF& sigma_hz, const Mask& mask)
+{
+    return parallel::sum_blocks<MeanSum>(mask.size(), [&](std::size_t begin, std::size_t end) {
+        MeanSum part;
+        for (std::size_t i = begin; i < end; ++i) {
+            if (mask[i] == 0 || !(sigma_hz[i] > 0.0f) || !std::isfinite(sigma_hz[i])) continue;
+            part.sum += 1.0 / static_cast<double>(sigma_hz[i]);
+            ++part.n;
+        }
+        return part;
+    });
+}
+
+Mask users_mask(const Chain& chain)
+{
+    const std::filesystem::path file = mask_file(chain.spec);
+    Mask mask = io::read_mask(file);
+    const Dims& want = chain.grid().dims;
+    require(mask.dims() == want, str("mask ", file.string(), " is ", mask.dims().nx, "x", mask.dims().ny, "x",
+                                     mask.dims().nz, ", but the scan is ", want.nx, "x", want.ny, "x", want.nz,
+                                     ": resample the mask to the scan"));
+    // Voxel sizes in two headers may differ in the last digit; the scan's count.
+    Mask on_grid(chain.grid());
+    std::copy_n(mask.data(), mask.size(), on_grid.data());
+    return on_grid;
+}
+
+Mask eroded(Mask mask, double erosion_mm) { return erosion_mm > 0.0 ? numerics::erode(mask, erosion_mm) : std::move(mask); }
+
+Mask make_mask(const Chain& chain)
+{
+    const ChainOptions& o = chain.spec.options;
+    if (!mask_file(chain.spec).empty()) return eroded(users_mask(chain), o.mask_erosion_mm);
+    if (o.mask == "magnitude") {
+        require(chain.magnitude_rss != nullptr, "mask: 'magnitude' was asked for, but the scan has none: use 'quality'");
+        return eroded(numerics::fill_holes(numerics::largest_component(mask::robust_threshold(*chain.magnitude_rss))),
+                      o.mask_erosion_mm);
+    }
+    const VolumeF none;
+    const bool use_magnitude = o.mask == "auto" && chain.magnitude_rss != nullptr;
+    mask::BrainMaskOptions options;
+    options.quality_threshold = o.mask_quality_threshold;
+    options.erosion_mm = o.mask_erosion_mm;
+    return mask::brain_mask(*chain.quality, use_magnitude ? *chain.magnitude_rss : none, options);
+}
+
+}  // namespace
+
+std::filesystem::path mask_file(const JobSpec& spec)
+{
+    const std::string& option = spec.options.mask;
+    if (option == "auto" || option == "quality" || option == "magnitude") return {};
+    const io::Acquisition& a = spec.acquisition;
+    const auto entity = [&](const char* name) {
+        const auto found = a.entities.find(name);
+        return found == a.entities.end() ? std::string{} : found->second;
+    };
+    const std::vector<std::pair<std::string, std::string>> words{
+        {"{sub}", a.subject},       {"{ses}", a.session}, {"{run}", entity("run")},
+        {"{acq}", entity("acq")}, {"{key}", a.key},       {"{prefix}", a.prefix()}};
+    std::string file = option;
+    for (const auto& [word, value] : words)
+        for (auto at = file.find(word); at != std::string::npos; at = file.find(word, at + value.size()))
+            file.replace(at, word.size(), value);
+    return file;
+}
+
+void run_mask(Chain& chain)
+{
+    auto mask = std::make_shared<Mask>(make_mask(chain));
+    const std::size_t n = numerics::count(*mask);
+    if (n == 0)
+        throw NumericalError("the mask is empty: no voxel has reliable phase; give a mask (--mask) or a lower "
+                             "mask_quality_threshold, and check the phase images");
+    const Vec3& h = chain.grid().voxel_mm;
+    const double millilitres = static_cast<double>(n) * h[0] * h[1] * h[2] / 1000.0;
+    const std::size_t known = sum_of_reliability(*chain.maps.front().sigma_hz, *mask).n;
+    const double unknown = 1.0 - static_cast<double>(known) / static_cast<double>(n);
+    chain.note("voxels", n);
+    chain.note("millilitres", millilitres);
+    chain.note("unknown_fraction", unknown);
+    log::info(str("mask: ", n, " voxels, ", millilitres, " ml"));
+    if (unknown > unknown_fraction_limit)
+        chain.warn(str("the field is unknown in ", std::lround(100.0 * unknown),
+                       " % of the mask (no signal, or signal that no single field explains)"));
+    chain.mask = std::move(mask);
+}
+
+VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask)
+{
+    require_same_grid(sigma_hz, mask, "data_weight: sigma and mask");
+    const MeanSum total = sum_of_reliability(sigma_hz, mask);
+    if (total.n == 0) throw NumericalError("the field is unknown in the whole mask: nothing to weight the data with");
+    const auto scale = static_cast<float>(static_cast<double>(total.n) / total.sum);
+    VolumeF weight(sigma_hz.grid());
+    parallel::for_blocks(weight.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            const bool counts = mask[i] != 0 && sigma_hz[i] > 0.0f;
+            const float w = counts ? std::min(scale / sigma_hz[i], largest_weight) : 0.0f;
+            weight[i] = w >= smallest_weight ? w : 0.0f;
+        }
+    });
+    return weight;
+}
+
+}  // namespace qsmpi::pipeline

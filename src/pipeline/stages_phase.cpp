@@ -1,0 +1,139 @@
+// The stages on single echoes: read and correct phase, unwrap it.
+#include <cmath>
+
+#include "chain.hpp"
+#include "qsmpi/core/log.hpp"
+#include "qsmpi/core/parallel.hpp"
+#include "qsmpi/mask/mask.hpp"
+#include "qsmpi/numerics/morphology.hpp"
+#include "qsmpi/phase/laplacian.hpp"
+#include "qsmpi/phase/offsets.hpp"
+#include "qsmpi/phase/romeo.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+constexpr double bipolar_evidence_limit = 0.5;
+// Unwrapping reaches this far beyond bright voxels, so that masks may be closed and holes filled.
+constexpr double domain_margin_mm = 5.0;
+// A foreground smaller than this is not a head: then everything is unwrapped.
+constexpr double smallest_domain_fraction = 0.01;
+
+VolumeF root_sum_of_squares(const std::vector<VolumeF>& magnitude)
+{
+    VolumeF rss(magnitude.front().grid());
+    parallel::for_blocks(rss.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) rss[i] = magnitude.front()[i] * magnitude.front()[i];
+        for (std::size_t e = 1; e < magnitude.size(); ++e) {
+            const VolumeF& m = magnitude[e];
+            for (std::size_t i = begin; i < end; ++i) rss[i] += m[i] * m[i];
+        }
+        for (std::size_t i = begin; i < end; ++i) rss[i] = std::sqrt(rss[i]);
+    });
+    return rss;
+}
+
+void read_echoes(Chain& chain)
+{
+    const io::Acquisition& acquisition = chain.spec.acquisition;
+    const std::size_t n = acquisition.echoes.size();
+    chain.magnitude.resize(n);
+    chain.phase_rad.resize(n);
+    // Decompression is serial in a file, so echoes are read side by side.
+    parallel::for_each_dynamic(n, [&](std::size_t e) {
+        io::EchoData data = io::read_echo(acquisition, e);
+        chain.magnitude[e] = std::move(data.magnitude);
+        chain.phase_rad[e] = std::move(data.phase_rad);
+    });
+    for (const VolumeF& m : chain.magnitude) {
+        if (!m.empty()) continue;
+        chain.magnitude.clear();
+        chain.warn("no magnitude: all voxels count alike, and the mask comes from the phase alone");
+        break;
+    }
+}
+
+// Odd and even echoes of a bipolar readout differ by a phase; "auto" removes it when the data show it.
+void correct_bipolar(Chain& chain)
+{
+    const ChainOptions& o = chain.spec.options;
+    if (o.bipolar == "off") return;
+    if (chain.phase_rad.size() < 3) {
+        if (o.bipolar == "on") chain.warn("bipolar correction needs three echoes: left out");
+        return;
+    }
+    const double evidence = phase::bipolar_evidence(chain.phase_rad, chain.magnitude, chain.echo_times_s);
+    const bool correct = o.bipolar == "on" || evidence > bipolar_evidence_limit;
+    chain.note("bipolar_evidence", evidence);
+    log::info(str("bipolar evidence ", evidence, correct ? ": corrected" : ": monopolar"));
+    if (correct) {
+        try {
+            phase::remove_bipolar(chain.phase_rad, chain.magnitude, chain.echo_times_s,
+                                  {.smoothing_sigma_mm = o.offset_sigma_mm});
+        } catch (const InputError& e) {
+            if (o.bipolar == "on") throw;
+            chain.warn(str("odd and even echoes differ, but the difference cannot be removed: ", e.what()));
+        }
+    }
+    chain.note("bipolar_corrected", correct);
+}
+
+void remove_coil_offset(Chain& chain)
+{
+    const ChainOptions& o = chain.spec.options;
+    const bool possible = chain.phase_rad.size() >= 2;
+    if (o.offset_removal && possible)
+        static_cast<void>(phase::remove_offset(chain.phase_rad, chain.magnitude, chain.echo_times_s,
+                                               {.smoothing_sigma_mm = o.offset_sigma_mm}));
+    if (!possible) chain.warn("one echo: the coil phase stays in the field and is left to background removal");
+    chain.note("offset_removed", o.offset_removal && possible);
+}
+
+// Voxels worth unwrapping: the head with some margin and without holes, or all (empty mask).
+Mask domain_of(const Chain& chain)
+{
+    if (!chain.magnitude_rss) return {};
+    Mask domain = mask::robust_threshold(*chain.magnitude_rss);
+    const double fraction = static_cast<double>(numerics::count(domain)) / static_cast<double>(domain.size());
+    if (fraction < smallest_domain_fraction) return {};
+    return numerics::fill_holes(numerics::dilate(domain, domain_margin_mm));
+}
+
+}  // namespace
+
+void run_phase(Chain& chain)
+{
+    read_echoes(chain);
+    correct_bipolar(chain);
+    remove_coil_offset(chain);
+
+    phase::RomeoInput input;
+    if (!chain.magnitude.empty()) input.magnitude = &chain.magnitude.front();
+    if (chain.phase_rad.size() > 1) {
+        input.second_phase_rad = &chain.phase_rad[1];
+        input.echo_time_s = chain.echo_times_s[0];
+        input.second_echo_time_s = chain.echo_times_s[1];
+    }
+    chain.quality = std::make_shared<VolumeF>(phase::romeo_quality(chain.phase_rad.front(), input));
+    if (!chain.magnitude.empty())
+        chain.magnitude_rss = std::make_shared<VolumeF>(root_sum_of_squares(chain.magnitude));
+}
+
+void run_unwrap(Chain& chain)
+{
+    if (chain.spec.options.unwrapping == "laplacian") {
+        for (VolumeF& phase : chain.phase_rad) phase = phase::unwrap_laplacian(phase);
+        return;
+    }
+    chain.domain = domain_of(chain);
+    const Mask* domain = chain.domain.empty() ? nullptr : &chain.domain;
+    if (chain.phase_rad.size() > 1) {
+        chain.phase_rad = phase::unwrap_romeo_template(chain.phase_rad, chain.magnitude, chain.echo_times_s, domain);
+        return;
+    }
+    const phase::RomeoInput input{.magnitude = chain.magnitude.empty() ? nullptr : &chain.magnitude.front(),
+                                  .mask = domain};
+    chain.phase_rad.front() = phase::unwrap_romeo(chain.phase_rad.front(), input);
+}
+
+}  // namespace qsmpi::pipeline

@@ -1,0 +1,391 @@
+#include "qsmpi/pipeline/job.hpp"
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <sys/resource.h>
+
+#include "qsmpi/core/log.hpp"
+#include "qsmpi/io/file.hpp"
+#include "qsmpi/io/hdf5_record.hpp"
+#include "qsmpi/io/nifti.hpp"
+#include "tiny_scan.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using test::TinyScan;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+/// Stages that a run executes, without what follows them.
+std::vector<std::string> stages_run(const JobSpec& spec, JobResult* result = nullptr)
+{
+    std::vector<std::string> stages;
+    const JobResult r = run_job(spec, [&](const std::string& stage, double fraction) {
+        EXPECT_GE(fraction, 0.0);
+        EXPECT_LE(fraction, 1.0);
+        if (stage != "record" && stage != "publish") stages.push_back(stage);
+    });
+    EXPECT_NE(r.state, "failed") << r.message;
+    if (result) *result = r;
+    return stages;
+}
+
+json sidecar_of(const JobSpec& spec, const std::string& suffix)
+{
+    return json::parse(io::read_file(spec.output_dir / ("sub-01/anat/sub-01_run-2_" + suffix + ".json")));
+}
+
+fs::path image_of(const JobSpec& spec, const std::string& suffix)
+{
+    return spec.output_dir / ("sub-01/anat/sub-01_run-2_" + suffix + ".nii.gz");
+}
+
+std::map<std::string, std::string> tree(const fs::path& folder)
+{
+    std::map<std::string, std::string> files;
+    if (fs::exists(folder))
+        for (const auto& entry : fs::recursive_directory_iterator(folder))
+            if (entry.is_regular_file())
+                files[fs::relative(entry.path(), folder)] = io::read_file(entry.path());
+    return files;
+}
+
+double mean_in(const VolumeF& v, const Mask& mask)
+{
+    double sum = 0, n = 0;
+    for (std::size_t i = 0; i < v.size(); ++i)
+        if (mask[i]) sum += static_cast<double>(v[i]), n += 1;
+    return sum / n;
+}
+
+class Job : public ::testing::Test {
+protected:
+    void SetUp() override { log::set_level(log::Level::error); }
+    void TearDown() override { unsetenv("QSMPI_INJECT"); }
+};
+
+const std::vector<std::string> all_stages = stage_names();
+
+}  // namespace
+
+TEST_F(Job, FindsTheBallInTheHead)
+{
+    const TinyScan scan;
+    const JobSpec spec = scan.job();
+    JobResult result;
+    EXPECT_EQ(stages_run(spec, &result), all_stages);
+    EXPECT_EQ(result.state, "done");
+    EXPECT_GT(result.peak_mb, 1.0);
+    EXPECT_EQ(result.stage_seconds.size(), all_stages.size() + 2);
+
+    const VolumeF chi = io::read_image(image_of(spec, "Chimap")).data;
+    const Grid& grid = chi.grid();
+    const Mask ball = test::ball_mask(grid, TinyScan::ball_radius_mm - 1.0);
+    const Mask tissue = test::mask_from(grid, [](const Vec3& r) {
+        const double d = std::hypot(r[0], r[1], r[2]);
+        return d > TinyScan::ball_radius_mm + 1.0 && d < TinyScan::head_radius_mm - 4.0;
+    });
+    // Inversions of a ball give 0.8 to 1.0 of its contrast, and a shell as thin as this one costs some more.
+    const double contrast = mean_in(chi, ball) - mean_in(chi, tissue);
+    EXPECT_GT(contrast, 0.6 * TinyScan::dchi_ppm);
+    EXPECT_LT(contrast, 1.1 * TinyScan::dchi_ppm);
+    EXPECT_TRUE(test::all_finite(chi));
+}
+
+TEST_F(Job, PublishesEveryFileWithItsSidecarAndTheGeometryOfTheScan)
+{
+    const TinyScan scan;
+    const JobSpec spec = scan.job();
+    EXPECT_FALSE(outputs_complete(spec));
+    JobResult result;
+    stages_run(spec, &result);
+    EXPECT_TRUE(outputs_complete(spec));
+    const std::map<std::string, std::string> units{{"Chimap", "ppm"}, {"mask", "1"}, {"fieldmap", "Hz"},
+                                                   {"desc-local_fieldmap", "Hz"}, {"desc-sigma_fieldmap", "Hz"}};
+    const io::Geometry input = io::read_nifti_header(scan.acquisition().echoes[0].phase.file).geometry;
+    for (const auto& [suffix, unit] : units) {
+        const io::NiftiHeader header = io::read_nifti_header(image_of(spec, suffix));
+        EXPECT_EQ(header.geometry, input) << suffix;
+        EXPECT_EQ(header.datatype, suffix == "mask" ? 2 : 16) << suffix;
+        const json sidecar = sidecar_of(spec, suffix);
+        EXPECT_EQ(sidecar.at("Units"), unit);
+        EXPECT_EQ(sidecar.at("JobHash"), job_hash(spec));
+        EXPECT_EQ(sidecar.at("EchoTime").size(), 3u);
+        EXPECT_EQ(sidecar.at("PhaseScaling")[0].at("Reason"), "made in radians");
+        EXPECT_EQ(sidecar.at("Warnings")[0], "a warning of the scan");
+        EXPECT_EQ(sidecar.at("Sources")[0], "bids:raw:sub-01/anat/sub-01_run-2_echo-1_part-mag_MEGRE.nii.gz");
+    }
+    EXPECT_FALSE(sidecar_of(spec, "fieldmap").at("Parameters").contains("inversion")) << "made before the inversion";
+    EXPECT_TRUE(sidecar_of(spec, "Chimap").at("Parameters").contains("inversion"));
+    EXPECT_GT(fs::file_size(spec.output_dir / "sub-01/anat/sub-01_run-2_Chimap.png"), 100u);
+    for (const std::string& file : result.outputs) EXPECT_TRUE(fs::exists(spec.output_dir / file)) << file;
+    for (const auto& [name, content] : tree(spec.output_dir)) EXPECT_EQ(name.find(".tmp."), std::string::npos) << name;
+}
+
+TEST_F(Job, DoesNothingWhenNothingChanged)
+{
+    const TinyScan scan;
+    const JobSpec spec = scan.job();
+    stages_run(spec);
+    const auto before = tree(spec.output_dir);
+    JobResult result;
+    EXPECT_THAT(stages_run(spec, &result), IsEmpty());
+    EXPECT_EQ(result.state, "skipped");
+    EXPECT_FALSE(result.outputs.empty());
+    EXPECT_EQ(tree(spec.output_dir), before);
+}
+
+TEST_F(Job, StartsAtTheFirstStageThatAChangeAffects)
+{
+    const TinyScan scan;
+    JobSpec spec = scan.job();
+    stages_run(spec);
+    spec.options.reference = "none";
+    EXPECT_THAT(stages_run(spec), ElementsAre("chi"));
+    spec.options.background_radius_mm = 3.5;
+    EXPECT_THAT(stages_run(spec), ElementsAre("local_field", "chi"));
+    spec.acquisition.b0_tesla = 2.9;
+    EXPECT_THAT(stages_run(spec), ElementsAre("local_field", "chi"));
+    spec.options.mask = "quality";
+    EXPECT_THAT(stages_run(spec), ElementsAre("mask", "local_field", "chi"));
+    spec.options.field_map = "average";
+    EXPECT_EQ(stages_run(spec), all_stages) << "phases are not kept";
+    spec.input_hash = "another";
+    EXPECT_EQ(stages_run(spec), all_stages);
+}
+
+TEST_F(Job, AResumedJobEndsWithTheSameBytesAsAnUninterruptedOne)
+{
+    const TinyScan scan;
+    JobSpec direct = scan.job(), resumed = scan.job();
+    direct.output_dir = scan.folder() / "direct";
+    stages_run(direct);
+    resumed.options.inversion = "tkd";
+    stages_run(resumed);
+    resumed.options.inversion = direct.options.inversion;
+    EXPECT_THAT(stages_run(resumed), ElementsAre("chi"));
+    auto a = tree(direct.output_dir), b = tree(resumed.output_dir);
+    // HDF5 lays copied groups out in its own way; what they hold is compared by their hashes on reading.
+    a.erase("intermediates/sub-01_run-2.h5");
+    b.erase("intermediates/sub-01_run-2.h5");
+    EXPECT_EQ(a, b);
+}
+
+TEST_F(Job, GivesTheSameBytesForAnyNumberOfThreads)
+{
+    const TinyScan scan;
+    std::map<std::string, std::string> first;
+    for (const int threads : {1, 2, 3}) {
+        JobSpec spec = scan.job();
+        spec.threads = threads;
+        spec.output_dir = scan.folder() / ("out" + std::to_string(threads));
+        stages_run(spec);
+        if (threads == 1) first = tree(spec.output_dir);
+        EXPECT_TRUE(tree(spec.output_dir) == first) << threads << " threads";
+    }
+}
+
+TEST_F(Job, PublishesAgainFromTheRecordWhenAnOutputIsGone)
+{
+    const TinyScan scan;
+    const JobSpec spec = scan.job();
+    stages_run(spec);
+    const auto before = tree(spec.output_dir);
+    fs::remove(image_of(spec, "mask"));
+    JobResult result;
+    EXPECT_THAT(stages_run(spec, &result), IsEmpty());
+    EXPECT_EQ(result.state, "done");
+    EXPECT_EQ(tree(spec.output_dir), before);
+}
+
+TEST_F(Job, MakesADamagedRecordAgain)
+{
+    const TinyScan scan;
+    JobSpec spec = scan.job();
+    stages_run(spec);
+    const auto before = tree(spec.output_dir);
+    const fs::path record = spec.output_dir / "intermediates/sub-01_run-2.h5";
+    const std::string content = io::read_file(record);
+    for (const std::string& broken : {std::string("not HDF5 at all"), content.substr(0, content.size() / 2)}) {
+        io::write_file_atomic(record, broken);
+        fs::remove(image_of(spec, "Chimap"));
+        EXPECT_EQ(stages_run(spec), all_stages);
+        EXPECT_TRUE(tree(spec.output_dir) == before);
+    }
+}
+
+TEST_F(Job, KeepsFinishedStagesWhenALaterOneFails)
+{
+    const TinyScan scan;
+    const JobSpec spec = scan.job();
+    setenv("QSMPI_INJECT", "throw@chi", 1);
+    const JobResult failed = run_job(spec);
+    EXPECT_EQ(failed.state, "failed");
+    EXPECT_THAT(failed.message, HasSubstr("sub-01_run-2: chi: "));
+    EXPECT_FALSE(outputs_complete(spec));
+    unsetenv("QSMPI_INJECT");
+    EXPECT_THAT(stages_run(spec), ElementsAre("chi"));
+}
+
+TEST_F(Job, InjectsFaultsOnlyWhereAsked)
+{
+    const TinyScan scan;
+    setenv("QSMPI_INJECT", "throw@chi@sub-99", 1);
+    EXPECT_EQ(run_job(scan.job()).state, "done");
+    setenv("QSMPI_INJECT", "throw@publish@sub-01_run-2", 1);
+    JobSpec spec = scan.job();
+    spec.output_dir = scan.folder() / "other";
+    EXPECT_EQ(run_job(spec).state, "failed");
+}
+
+TEST_F(Job, ACrashLeavesNoFileUnderAFinalName)
+{
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const TinyScan scan;
+    const JobSpec spec = scan.job();
+    EXPECT_EXIT(
+        {
+            setenv("QSMPI_INJECT", "segfault@publish", 1);
+            (void)run_job(spec);
+        },
+        ::testing::KilledBySignal(SIGSEGV), "");
+}
+
+TEST_F(Job, ReportsWhatIsWrongWithoutThrowing)
+{
+    const TinyScan scan;
+    JobSpec spec = scan.job();
+    spec.acquisition.echoes[1].phase.file = scan.folder() / "gone.nii.gz";
+    const JobResult missing = run_job(spec);
+    EXPECT_EQ(missing.state, "failed");
+    EXPECT_THAT(missing.message, HasSubstr("sub-01_run-2: phase: "));
+    EXPECT_THAT(missing.message, HasSubstr("gone.nii.gz"));
+    EXPECT_EQ(missing.message.find('\n'), std::string::npos);
+
+    spec = scan.job();
+    spec.options.inversion = "magic";
+    EXPECT_THAT(run_job(spec).message, HasSubstr("'magic'"));
+    spec = scan.job();
+    spec.options.mask = "/nowhere/{sub}.nii.gz";
+    EXPECT_THAT(run_job(spec).message, HasSubstr("/nowhere/01.nii.gz"));
+}
+
+TEST_F(Job, SaysThatTheDiskIsFull)
+{
+    const TinyScan scan;
+    const JobSpec spec = scan.job();
+    rlimit old{};
+    getrlimit(RLIMIT_FSIZE, &old);
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit small{30'000, old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    const JobResult result = run_job(spec);
+    setrlimit(RLIMIT_FSIZE, &old);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_EQ(result.state, "failed");
+    EXPECT_THAT(result.message, HasSubstr("File too large"));
+    EXPECT_THAT(tree(spec.output_dir), IsEmpty());
+}
+
+TEST_F(Job, TakesAMaskFromAFile)
+{
+    const TinyScan scan;
+    JobSpec spec = scan.job();
+    const Mask mask = test::ball_mask(scan.acquisition().geometry.grid, 11.0);
+    io::write_nifti(scan.folder() / "mask-01.nii.gz", mask, scan.acquisition().geometry);
+    spec.options.mask = (scan.folder() / "mask-{sub}.nii.gz").string();
+    stages_run(spec);
+    const Mask used = io::read_mask(image_of(spec, "mask"));
+    EXPECT_TRUE(std::equal(mask.begin(), mask.end(), used.begin()));
+
+    const Mask smaller = test::ball_mask(scan.acquisition().geometry.grid, 10.0);
+    io::write_nifti(scan.folder() / "mask-01.nii.gz", smaller, scan.acquisition().geometry);
+    EXPECT_THAT(stages_run(spec), ElementsAre("mask", "local_field", "chi")) << "the file changed, not its name";
+}
+
+TEST_F(Job, MapsEveryEchoAndTheirCombination)
+{
+    const TinyScan scan;
+    JobSpec spec = scan.job();
+    spec.options.per_echo = true;
+    JobResult result;
+    stages_run(spec, &result);
+    EXPECT_EQ(sidecar_of(spec, "echo-2_Chimap").at("EchoTime"), json({0.010}));
+    const VolumeF combined = io::read_image(image_of(spec, "Chimap")).data;
+    VolumeF low = combined.clone(), high = combined.clone();
+    for (int e = 1; e <= 3; ++e) {
+        const VolumeF chi = io::read_image(image_of(spec, str("echo-", e, "_Chimap"))).data;
+        for (std::size_t i = 0; i < chi.size(); ++i) {
+            low[i] = e == 1 ? chi[i] : std::min(low[i], chi[i]);
+            high[i] = e == 1 ? chi[i] : std::max(high[i], chi[i]);
+        }
+    }
+    // A weighted mean lies between its values, up to float rounding of values of about 0.1.
+    for (std::size_t i = 0; i < combined.size(); ++i) {
+        ASSERT_GE(combined[i], low[i] - 1e-6f);
+        ASSERT_LE(combined[i], high[i] + 1e-6f);
+    }
+    spec.options.inversion_lambda = 1e-3;
+    EXPECT_THAT(stages_run(spec), ElementsAre("chi"));
+
+    spec.options.per_echo = false;
+    stages_run(spec);
+    EXPECT_FALSE(fs::exists(image_of(spec, "echo-2_Chimap"))) << "maps of other options do not stay";
+}
+
+TEST_F(Job, AcceptsASingleEchoAndPhaseAlone)
+{
+    const TinyScan single({.n_echoes = 1});
+    JobResult result;
+    stages_run(single.job(), &result);
+    EXPECT_THAT(result.warnings, ::testing::Contains(HasSubstr("one echo")));
+    const TinyScan bare({.n_echoes = 2, .magnitude = false});
+    JobSpec spec = bare.job();
+    // Without magnitude nothing tells noise from a head of this size: the phase's quality must.
+    spec.options.mask = "quality";
+    stages_run(spec, &result);
+    EXPECT_THAT(result.warnings, ::testing::Contains(HasSubstr("no magnitude")));
+}
+
+TEST_F(Job, DescribesTheFolderOfOutputs)
+{
+    const test::TemporaryFolder folder;
+    ChainOptions options;
+    options.inversion = "tkd";
+    write_dataset_files(folder.path(), options, "/data/bids");
+    const json d = json::parse(io::read_file(fs::path(folder.path()) / "dataset_description.json"));
+    EXPECT_EQ(d.at("DatasetType"), "derivative");
+    EXPECT_EQ(d.at("GeneratedBy")[0].at("Name"), "qsmpi");
+    EXPECT_THAT(d.at("DatasetLinks").at("raw").get<std::string>(), HasSubstr("/data/bids"));
+    const std::string methods = io::read_file(fs::path(folder.path()) / "methods.txt");
+    for (const char* word : {"ROMEO", "Dymerska", "Shmueli", "ppm"}) EXPECT_THAT(methods, HasSubstr(word));
+    options.unwrapping = "laplacian";
+    write_dataset_files(folder.path(), options);
+    EXPECT_THAT(io::read_file(fs::path(folder.path()) / "methods.txt"), HasSubstr("Schofield"));
+}
+
+TEST_F(Job, EstimatesGrowWithVoxelsEchoesAndMaps)
+{
+    io::Acquisition small, large;
+    small.geometry.grid = test::grid_of(64, 64, 64);
+    large.geometry.grid = test::grid_of(128, 64, 64);
+    small.echoes.resize(4);
+    large.echoes.resize(4);
+    const ChainOptions options;
+    ChainOptions per_echo;
+    per_echo.per_echo = true;
+    EXPECT_GT(estimate_memory_bytes(large, options), estimate_memory_bytes(small, options));
+    EXPECT_GT(estimate_cost(small, per_echo), estimate_cost(small, options));
+    EXPECT_DOUBLE_EQ(estimate_cost(large, options), 2.0 * estimate_cost(small, options));
+}
+
+}  // namespace qsmpi::pipeline

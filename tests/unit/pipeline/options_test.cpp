@@ -1,0 +1,156 @@
+#include "qsmpi/pipeline/options.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "chain.hpp"
+#include "tiny_scan.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::string refusal(const json& options)
+{
+    try {
+        (void)options.get<ChainOptions>();
+    } catch (const InputError& e) {
+        return e.what();
+    }
+    return "accepted";
+}
+
+/// Another allowed value for every option.
+const std::map<std::string, json>& other_values()
+{
+    static const std::map<std::string, json> values{
+        {"unwrapping", "laplacian"}, {"bipolar", "off"}, {"offset_removal", false}, {"offset_sigma_mm", 5.0},
+        {"field_map", "average"}, {"mask", "quality"}, {"mask_quality_threshold", 0.4}, {"mask_erosion_mm", 1.0},
+        {"background", "vsharp"}, {"background_radius_mm", 6.0}, {"inversion", "tkd"}, {"inversion_lambda", 0.01},
+        {"reference", "none"}, {"per_echo", true}};
+    return values;
+}
+
+JobSpec job_with(const json& options)
+{
+    JobSpec spec;
+    spec.acquisition.key = "sub-01";
+    spec.acquisition.b0_tesla = 3.0;
+    spec.acquisition.echoes.resize(2);
+    spec.input_hash = "abc";
+    spec.options = options.get<ChainOptions>();
+    return spec;
+}
+
+std::size_t first_difference(const JobSpec& a, const JobSpec& b)
+{
+    const auto ha = stage_hashes(a), hb = stage_hashes(b);
+    std::size_t i = 0;
+    while (i < ha.size() && ha[i] == hb[i]) ++i;
+    for (std::size_t k = i; k < ha.size(); ++k) EXPECT_NE(ha[k], hb[k]) << "a later stage forgot what came before";
+    return i;
+}
+
+}  // namespace
+
+TEST(Options, SurviveJsonBothWays)
+{
+    const json all = other_values();
+    EXPECT_EQ(json(all.get<ChainOptions>()), all);
+    EXPECT_EQ(json(json::object().get<ChainOptions>()), json(ChainOptions{}));
+    EXPECT_EQ(all.size(), option_names().size());
+}
+
+TEST(Options, AbsentKeysKeepTheirValue)
+{
+    ChainOptions o;
+    o.inversion = "tkd";
+    from_json({{"background", "vsharp"}}, o);
+    EXPECT_EQ(o.inversion, "tkd");
+    EXPECT_EQ(o.background, "vsharp");
+}
+
+TEST(Options, ASlipIsAnsweredWithTheNearestWord)
+{
+    EXPECT_THAT(refusal({{"inversoin", "tkd"}}), AllOf(HasSubstr("'inversoin'"), HasSubstr("did you mean 'inversion'")));
+    EXPECT_THAT(refusal({{"unwrapping", "romoe"}}), HasSubstr("did you mean 'romeo'"));
+    EXPECT_THAT(refusal({{"background", "vsharpp"}}), HasSubstr("did you mean 'vsharp'"));
+    EXPECT_THAT(refusal({{"mask", "qualty"}}), HasSubstr("did you mean 'quality'"));
+}
+
+TEST(Options, ValuesOfTheWrongKindOrRangeAreRefused)
+{
+    EXPECT_THAT(refusal({{"offset_removal", "yes"}}), HasSubstr("true or false"));
+    EXPECT_THAT(refusal({{"offset_sigma_mm", "7 mm"}}), HasSubstr("a number"));
+    EXPECT_THAT(refusal({{"offset_sigma_mm", -1.0}}), HasSubstr("-1"));
+    EXPECT_THAT(refusal({{"inversion", 3}}), HasSubstr("a text"));
+    EXPECT_THAT(refusal(json::array()), HasSubstr("object"));
+    EXPECT_EQ(refusal({{"mask", "masks/{sub}.nii.gz"}}), "accepted");
+}
+
+TEST(StageHashes, EveryOptionAltersItsStageAndAllLaterOnesOnly)
+{
+    const JobSpec defaults = job_with(json::object());
+    std::set<std::string> seen;
+    for (std::size_t i = 0; i < stage_table().size(); ++i)
+        for (const std::string& option : stage_table()[i].options) {
+            EXPECT_TRUE(seen.insert(option).second) << option << " belongs to two stages";
+            EXPECT_EQ(first_difference(defaults, job_with({{option, other_values().at(option)}})), i) << option;
+        }
+    const auto names = option_names();
+    EXPECT_EQ(seen, std::set<std::string>(names.begin(), names.end())) << "an option belongs to no stage";
+}
+
+TEST(StageHashes, DependOnInputsAndNotOnPlaces)
+{
+    const JobSpec a = job_with(json::object());
+    JobSpec b = a;
+    b.input_hash = "abd";
+    EXPECT_EQ(first_difference(a, b), 0u);
+    b = a;
+    b.acquisition.echoes[1].phase_scaling.slope = 0.001;
+    EXPECT_EQ(first_difference(a, b), 0u);
+    b = a;
+    b.acquisition.b0_tesla = 7.0;
+    EXPECT_EQ(first_difference(a, b), 4u) << "only the local field is in ppm";
+    b = a;
+    b.output_dir = "/elsewhere";
+    b.wisdom_file = "/elsewhere/wisdom";
+    b.threads = 64;
+    EXPECT_EQ(first_difference(a, b), stage_table().size());
+    EXPECT_EQ(job_hash(a), job_hash(b));
+}
+
+TEST(JobSpecs, SurviveJsonBothWays)
+{
+    const test::TinyScan scan;
+    const JobSpec a = scan.job();
+    const auto b = json::parse(json(a).dump()).get<JobSpec>();
+    EXPECT_EQ(json(a), json(b));
+    EXPECT_EQ(job_hash(a), job_hash(b));
+    EXPECT_EQ(a.acquisition.geometry, b.acquisition.geometry);
+}
+
+TEST(JobResults, SurviveJsonBothWays)
+{
+    const JobResult a{.state = "failed", .message = "m", .outputs = {"o"}, .warnings = {"w"}, .seconds = 1.5,
+                      .peak_mb = 2.5, .stage_seconds = {{"unwrap", 1.0}, {"field", 0.5}}};
+    const auto b = json::parse(json(a).dump()).get<JobResult>();
+    EXPECT_EQ(json(a), json(b));
+    EXPECT_EQ(b.stage_seconds.front().first, "unwrap");
+}
+
+TEST(MaskFile, FillsInTheWordsOfItsTemplate)
+{
+    JobSpec spec = job_with({{"mask", "/m/sub-{sub}/{sub}_{run}.nii.gz"}});
+    spec.acquisition.subject = "07";
+    spec.acquisition.entities["run"] = "1";
+    EXPECT_EQ(mask_file(spec), "/m/sub-07/07_1.nii.gz");
+    EXPECT_TRUE(mask_file(job_with(json::object())).empty());
+}
+
+}  // namespace qsmpi::pipeline

@@ -1,0 +1,32 @@
+#pragma once
+#include <filesystem>
+
+#include "qsmpi/pipeline/job.hpp"
+#include "volumes.hpp"
+
+/// A scan small enough for unit tests, with a truth in closed form, on disk as NIfTI.
+namespace qsmpi::test {
+
+struct TinyScanOptions {
+    Dims dims{32, 30, 28};
+    std::size_t n_echoes = 3;
+    bool magnitude = true;
+};
+
+/// A ball of 0.3 ppm and 5 mm in a head of 13 mm, with a linear background field and a coil phase; 3 T.
+class TinyScan {
+public:
+    explicit TinyScan(const TinyScanOptions& options = {});
+    /// A job on it that writes to `<folder>/out`; a small background radius, for the head is small.
+    [[nodiscard]] pipeline::JobSpec job() const;
+    [[nodiscard]] std::filesystem::path folder() const { return folder_.path(); }
+    [[nodiscard]] const io::Acquisition& acquisition() const { return acquisition_; }
+
+    static constexpr double dchi_ppm = 0.3, ball_radius_mm = 5.0, head_radius_mm = 13.0;
+
+private:
+    TemporaryFolder folder_;
+    io::Acquisition acquisition_;
+};
+
+}  // namespace qsmpi::test
