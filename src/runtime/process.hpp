@@ -63,8 +63,8 @@ private:
 struct Ending {
     bool exited = true;        ///< by exit; otherwise by a signal
     int code = 0;              ///< exit status or signal
-    std::string answer;        ///< all that the child wrote to the answer file
-    std::string log_tail;      ///< its last words
+    std::string answer = {};        ///< all that the child wrote to the answer file
+    std::string log_tail = {};      ///< its last words
     double seconds = 0.0;
     double rusage_peak_mb = 0.0;
     bool kernel_ran_out = false;  ///< the kernel killed something for memory in its time

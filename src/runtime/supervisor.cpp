@@ -53,6 +53,7 @@ void Supervisor::handle(const Dismissed&, Commands& out)
 {
     handle(Heard{}, out);
     dismissed_ = true;
+    goodbye_told_ = false;  // asked again: answered again
     kill_all(out);
 }
 

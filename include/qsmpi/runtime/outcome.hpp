@@ -28,7 +28,7 @@ struct Outcome {
     Cause cause = Cause::none;
     int code = 0;              ///< exit status, or the signal if one ended it
     bool skipped = false;      ///< the job found everything up to date
-    std::string message;       ///< one line; empty when all is well
+    std::string message = {};       ///< one line; empty when all is well
     double seconds = 0.0;
     double peak_mb = 0.0;
     std::string result = {};   ///< the job's answer, JSON text; empty without one

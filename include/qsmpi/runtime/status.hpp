@@ -9,19 +9,19 @@ namespace qsmpi::runtime {
 
 /// One job as the journals of an output folder tell it.
 struct JobStatus {
-    std::string key;
-    std::string hash;
-    std::string state;      ///< done | failed | running | interrupted
-    std::string cause;      ///< of a failure: reported, exit, signal, oom, timeout, lost, memory, ...
-    std::string message;
+    std::string key = {};
+    std::string hash = {};
+    std::string state = {};      ///< done | failed | running | interrupted
+    std::string cause = {};      ///< of a failure: reported, exit, signal, oom, timeout, lost, memory, ...
+    std::string message = {};
     double seconds = 0.0;
     double peak_mb = 0.0;
-    std::string host;
+    std::string host = {};
     int rank = 0;
     int threads = 0;
     int attempts = 0;       ///< times it was started, all runs together
     int rank_deaths = 0;    ///< times since its last end that it was running when a rank or a whole run died
-    std::string time;       ///< of the latest event, UTC
+    std::string time = {};       ///< of the latest event, UTC
 };
 
 /// A whole output folder: the journal of a run, or those of all the shards of an array, merged.
