@@ -1,25 +1,31 @@
 #pragma once
-#include <span>
-
 #include "qsmpi/core/volume.hpp"
 
 namespace qsmpi::mask {
 
-/// Foreground of a magnitude image by robust threshold: between noise (low quantiles) and tissue (high quantiles).
-/// algorithms.md 4.1; deterministic strided sampling.
+/// Foreground of a magnitude image: above five times the noise (low quantiles) and a fifth of tissue (high quantiles).
+/// Without a background of noise in the image (a crop, a stripped brain) only the tissue rule counts. algorithms.md 4.1.
+/// @param magnitude  any unit, >= 0; non-finite voxels are background
+/// @param factor     multiplies the threshold, > 0
 [[nodiscard]] Mask robust_threshold(const VolumeF& magnitude, double factor = 1.0);
 
 struct BrainMaskOptions {
     double quality_threshold = 0.0;  ///< ROMEO quality above which phase is reliable, (0, 1); 0: Otsu
-    double opening_mm = 4.0;         ///< opening that cuts the brain from scalp and muscle
-    double closing_mm = 4.0;         ///< closing that keeps vessels and lesions inside
+    double opening_mm = 8.0;         ///< bridges thinner than twice this are cut: brain against scalp and muscle
+    double closing_mm = 4.0;         ///< gaps up to about twice this are closed: vessels, lesions, calcifications
     double erosion_mm = 0.0;         ///< peeled off at the end
 };
 
-/// Brain (or the largest compact region of reliable phase): quality and magnitude foreground, opened, largest
-/// component, re-grown, closed, holes filled. No anatomical prior: works on phantoms and partial slabs too.
+/// Brain, or the largest compact region of reliable phase: quality and magnitude foreground, opened, largest component,
+/// grown back into what the opening took from it, closed, holes filled. No anatomical prior: phantoms, crops and slabs
+/// work too, since the opening gives way (down to none) when nothing compact would be left, and what the border of the
+/// field of view cuts off counts as continuing.
+///
 /// @param quality    ROMEO quality, [0, 1]
-/// @param magnitude  root-sum-of-squares magnitude; empty: quality alone decides
+/// @param magnitude  root-sum-of-squares magnitude on the same grid; empty: quality alone decides
+/// @return the mask; empty when no voxel is reliable
+/// @throws InputError if the grids differ or an option is out of its range
+/// Eight distance transforms. Same bits for any number of threads.
 [[nodiscard]] Mask brain_mask(const VolumeF& quality, const VolumeF& magnitude, const BrainMaskOptions& options = {});
 
 }  // namespace qsmpi::mask
