@@ -10,6 +10,7 @@ struct LocalField {
     int iterations = 0;
     double relative_residual = 0.0;
     bool converged = true;
+    VolumeF weight;  ///< how far each voxel of the local field can be trusted, [0, 1]; empty: all alike
 };
 
 struct VsharpOptions {

@@ -1,0 +1,62 @@
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "qsmpi/background/background.hpp"
+
+namespace qsmpi::background {
+
+/// Settings of separate_sources(). Lengths in mm, susceptibilities in ppm, fields in ppm.
+struct SeparationOptions {
+    /// One round: conjugate-gradient iterations, and the expected size of the sources that it looks for.
+    struct Round {
+        int iterations;
+        double sigma_inside_ppm;  ///< inside the mask, about the previous map
+        double sigma_tissue_ppm;  ///< outside the mask, where there is signal
+    };
+    std::vector<Round> rounds{{30, 0.02, 0.2}, {20, 0.01, 0.1}, {20, 0.01, 0.1}};
+    double sigma_void_ppm = 5.0;         ///< outside the mask, without signal: air and bone
+    double data_margin_mm = 5.0;         ///< signal this close to the mask is used as data too
+    double signal_fraction = 0.15;       ///< signal = magnitude above this part of its median in the mask
+    double residual_limit = 0.09;        ///< relative residual of the field fit above which data beyond the mask are not used
+    double model_error_ppm = 0.002;      ///< floor of the data's standard deviation
+    double rim_error_ppm = 0.05;         ///< floor in the outermost voxels of the data: partial volume, dephasing
+    double second_rim_error_ppm = 0.005; ///< floor in the next layer
+    double margin_mm = 14.0;             ///< sources are placed up to here around the mask's box
+    double pad_fraction = 0.2;           ///< and in this much padding
+};
+
+/// What separate_sources() may look at besides the field. Pointers may be null; nothing is kept.
+struct SeparationInput {
+    const VolumeF* sigma_ppm = nullptr;          ///< standard deviation of the total field; null: uniform
+    const VolumeF* magnitude = nullptr;          ///< any unit; null: nothing beyond the mask is used as data
+    const VolumeF* relative_residual = nullptr;  ///< of the field fit, [0, 1]
+};
+
+/// A susceptibility map [ppm] from a local field and its weight, both 0 outside the mask: the caller's inversion, run
+/// between rounds. `round` counts from 0.
+using InnerInversion =
+    std::function<VolumeF(const VolumeF& local_field_ppm, const VolumeF& weight, const Mask& mask, int round)>;
+
+/// Background removal by maximum a-posteriori separation of sources inside and outside the mask.
+///
+/// The total field is explained by sources everywhere, f = D x + low-order harmonics + noise, with the prior that x is small
+/// inside the mask, larger in tissue outside and large where there is no signal:
+///   min_y  || w (f - D P y - harmonics) ||^2 + || y ||^2,   x = P y, P = expected size of a source,
+/// by conjugate gradients with a fixed number of iterations (early stopping is part of the prior). Then the inner inversion
+/// turns the local field into a map that the next round takes as prior mean: sources inside are no longer
+/// mistaken for background. The outermost voxels of the data are weighted down instead of being eroded, so the
+/// whole mask is kept. Preconditioned total-field inversion: Liu Z. et al., Magn. Reson. Med. 78:303-315, 2017;
+/// PDF: Liu T. et al., NMR Biomed. 24:1129-1136, 2011.
+///
+/// @param total_field_ppm   relative field; finite inside the mask
+/// @param b0_direction_ijk  unit vector of B0 in voxel axes
+/// @param inner             inversion between rounds; null: one round
+/// @return local field, the mask unchanged, and the weight [0, 1] of each voxel for the inversion that follows
+/// @throws InputError if grids differ
+/// Two FFT pairs of the padded box an iteration; about 7 float volumes of that box. Same bits for any number of threads.
+[[nodiscard]] LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask,
+                                          const UnitVector& b0_direction_ijk, const SeparationInput& input,
+                                          const InnerInversion& inner, const SeparationOptions& options = {});
+
+}  // namespace qsmpi::background
