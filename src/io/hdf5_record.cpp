@@ -120,6 +120,12 @@ std::optional<RecordReader::Stage> RecordReader::stage(const std::string& name) 
     return Stage{read_text_attribute(group, "hash"), read_text_attribute(group, "parameters")};
 }
 
+bool RecordReader::has(const std::string& stage, const std::string& dataset) const
+{
+    return H5Lexists(file_->handle, stage.c_str(), H5P_DEFAULT) > 0 &&
+           H5Lexists(file_->handle, str(stage, "/", dataset).c_str(), H5P_DEFAULT) > 0;
+}
+
 VolumeF RecordReader::read_volume(const std::string& stage, const std::string& dataset, const Grid& grid) const
 {
     return read_voxels<float>(file_->handle, file_->path, str(stage, "/", dataset), grid);
@@ -217,9 +223,13 @@ void RecordWriter::copy(const fs::path& older, const std::vector<std::string>& s
 {
     queue_->push([older, stages](hid_t file) {
         const Hdf5Handle source = open_for_reading(older);
-        for (const std::string& stage : stages)
-            check_hdf5(H5Ocopy(source, stage.c_str(), file, stage.c_str(), H5P_DEFAULT, H5P_DEFAULT),
-                       str("copying ", stage, " from ", older.string()));
+        for (const std::string& stage : stages) {
+            if (H5Ocopy(source, stage.c_str(), file, stage.c_str(), H5P_DEFAULT, H5P_DEFAULT) >= 0) continue;
+            // The older record is damaged here, and this one does without: the stage will be run again some day.
+            // If it was the new file that failed, the next write fails too.
+            H5Ldelete(file, stage.c_str(), H5P_DEFAULT);
+            return;
+        }
     });
 }
 

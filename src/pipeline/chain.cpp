@@ -5,11 +5,13 @@
 #include <chrono>
 #include <fstream>
 #include <new>
-#include <set>
+
+#include <malloc.h>
 
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/numerics/fft.hpp"
+#include "registries.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
@@ -34,7 +36,7 @@ double peak_resident_mb()
 
 std::string parameters_of(const Stage& stage, const Chain& chain)
 {
-    const nlohmann::json options = chain.spec.options;
+    const nlohmann::json options = resolved(chain.spec.options);
     nlohmann::json own = nlohmann::json::object();
     for (const std::string& name : stage.options) own[name] = options.at(name);
     nlohmann::json parameters{{"options", std::move(own)}, {"depends_on", stage.facts(chain.spec)}};
@@ -45,11 +47,13 @@ std::string parameters_of(const Stage& stage, const Chain& chain)
 void enqueue(io::RecordWriter& writer, const Stage& stage, const std::string& hash, Chain& chain)
 {
     io::RecordStage group{.name = stage.name, .hash = hash, .parameters_json = parameters_of(stage, chain), .datasets = {}};
-    for (const Product& p : stage.products(chain))
+    for (const Product& p : stage.products(chain)) {
+        if (p.optional && (p.volume ? *p.volume == nullptr : *p.mask == nullptr)) continue;
         group.datasets.push_back({.name = p.name,
                                   .unit = p.unit,
                                   .volume = p.volume ? *p.volume : nullptr,
                                   .mask = p.mask ? *p.mask : nullptr});
+    }
     writer.add(std::move(group));
 }
 
@@ -92,7 +96,7 @@ std::size_t load_finished_stages(Chain& chain, const fs::path& record, const std
 
     for (std::size_t i = 0; i < first; ++i)
         for (const Product& p : table[i].products(chain)) {
-            if (!needed_from(p, first)) continue;
+            if (!needed_from(p, first) || (p.optional && !reader.has(table[i].name, p.name))) continue;
             if (p.volume)
                 *p.volume = std::make_shared<VolumeF>(reader.read_volume(table[i].name, p.name, chain.grid()));
             if (p.mask) *p.mask = std::make_shared<Mask>(reader.read_mask(table[i].name, p.name, chain.grid()));
@@ -130,6 +134,9 @@ public:
 private:
     void prepare() const
     {
+        // Volumes go back to the system when they are let go. By default the allocator keeps blocks of up to 32 MiB for later,
+        // and the memory of early stages would count against late ones.
+        mallopt(M_MMAP_THRESHOLD, 1 << 20);
         parallel::set_threads(std::max(1, spec_.threads));
         std::error_code missing;
         if (!spec_.wisdom_file.empty() && fs::exists(spec_.wisdom_file, missing))

@@ -17,10 +17,15 @@ struct MapState {
     int echo_number = 0;           ///< 0: all echoes together
     SharedVolume field_hz;         ///< total field; null for the combination of per-echo maps
     SharedVolume sigma_hz;         ///< its standard deviation; infinity where the field is unknown
+    SharedVolume relative_residual; ///< of the field fit, [0, 1]; null for a single echo
     SharedVolume local_field_ppm;
+    SharedVolume local_weight;     ///< trust in the local field, [0, 1]; null: all voxels alike
     SharedVolume chi_ppm;
     SharedMask local_mask;         ///< where local_field_ppm and chi_ppm are valid
 };
+
+/// Key of the note of stage "phase" that says how stored values became radians; it has a place of its own in sidecars.
+inline constexpr const char* phase_scaling_note = "phase_scaling";
 
 /// What the stages of one job hand to each other. Volumes are let go as soon as no later stage needs them.
 struct Chain {
@@ -58,6 +63,7 @@ struct Product {
     SharedVolume* volume = nullptr;
     SharedMask* mask = nullptr;
     std::string last_use{};   ///< stage after which it is let go; "": kept for the outputs
+    bool optional = false;    ///< may be missing, depending on method and data
 };
 
 /// A row of the stage table: what a stage depends on, what it does and what it leaves. Its name is its HDF5 group.
@@ -90,9 +96,10 @@ void run_mask(Chain& chain);
 void run_local_field(Chain& chain);
 void run_chi(Chain& chain);
 
-/// Weight of the data in background removal and inversion: 1 / sigma over its mean in the mask, at most 3, 0 below 0.05 and
-/// where sigma is infinite. algorithms.md 3.4.
-[[nodiscard]] VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask);
+/// Weight of the data in the inversion: trust / sigma over its mean in the mask, at most 3, 0 below 0.05 and where sigma is
+/// infinite. algorithms.md 3.4.
+/// @param trust  [0, 1] for each voxel; null: 1
+[[nodiscard]] VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask, const VolumeF* trust = nullptr);
 
 /// File of a user's mask for this acquisition: "{sub}", "{ses}", "{run}", "{acq}", "{key}", "{prefix}" are replaced.
 /// Empty unless the option `mask` is a path.

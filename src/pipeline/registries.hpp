@@ -12,12 +12,16 @@ namespace qsmpi::pipeline {
 [[nodiscard]] std::vector<std::string> background_names();
 [[nodiscard]] std::vector<std::string> inversion_names();
 
+/// The options with "default" replaced by the method that it stands for: both mean the same and hash the same.
+[[nodiscard]] ChainOptions resolved(ChainOptions options);
+
 /// Runs the background method of the options on the field of one map.
 [[nodiscard]] background::LocalField remove_background(const Chain& chain, const MapState& map,
                                                        const VolumeF& total_field_ppm);
-/// Runs the inversion of the options on the local field of one map.
-[[nodiscard]] inversion::Result invert(const Chain& chain, const MapState& map);
+/// Runs the inversion of the options on the local field of one map; `weight` as in data_weight().
+[[nodiscard]] inversion::Result invert(const Chain& chain, const MapState& map, const VolumeF& weight);
 
+/// Adds what the registries say about the chosen background method and inversion.
 void add_registry_methods(std::vector<Method>& methods, const ChainOptions& options);
 
 }  // namespace qsmpi::pipeline

@@ -4,6 +4,7 @@
 
 #include "chain.hpp"
 #include "qsmpi/core/version.hpp"
+#include "registries.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
@@ -38,18 +39,6 @@ std::string source_uri(const fs::path& file)
     return "bids:raw:" + (inside.empty() ? file.filename() : inside).generic_string();
 }
 
-Json phase_scalings(const io::Acquisition& acquisition)
-{
-    Json scalings = Json::array();
-    for (const io::Echo& echo : acquisition.echoes)
-        scalings.push_back({{"Echo", echo.number},
-                            {"Slope", echo.phase_scaling.slope},
-                            {"Intercept", echo.phase_scaling.intercept},
-                            {"Reason", echo.phase_scaling.reason},
-                            {"Assumed", echo.phase_scaling.assumed}});
-    return scalings;
-}
-
 }  // namespace
 
 Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix, const std::string& hash)
@@ -67,7 +56,7 @@ Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix,
 
     Json methods = Json::object(), parameters = Json::object(), findings = Json::object();
     Json warnings = acquisition.warnings;
-    const nlohmann::json options = chain.spec.options;
+    const nlohmann::json options = resolved(chain.spec.options);
     const std::vector<Method> used = methods_of(chain.spec.options);
     for (const Stage& stage : stage_table()) {
         for (const std::string& name : stage.options) parameters[name] = options.at(name);
@@ -79,6 +68,7 @@ Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix,
                 for (const auto& warning : *own) warnings.push_back(warning);
                 notes.erase("warnings");
             }
+            notes.erase(phase_scaling_note);
             if (!notes.empty()) findings[stage.name] = std::move(notes);
         }
         if (std::string(stage.name) == what.last_stage) break;
@@ -86,7 +76,7 @@ Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix,
     j["Method"] = std::move(methods);
     j["Parameters"] = std::move(parameters);
     j["Findings"] = std::move(findings);
-    j["PhaseScaling"] = phase_scalings(acquisition);
+    j["PhaseScaling"] = chain.notes.at("phase").at(phase_scaling_note);
     j["Sources"] = Json::array();
     for (const fs::path& file : acquisition.files()) j["Sources"].push_back(source_uri(file));
     j["Warnings"] = std::move(warnings);

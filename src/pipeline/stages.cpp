@@ -6,6 +6,7 @@
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/version.hpp"
 #include "qsmpi/io/file.hpp"
+#include "registries.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
@@ -18,6 +19,7 @@ json input_facts(const JobSpec& spec)
     json echoes = json::array();
     for (const io::Echo& e : spec.acquisition.echoes) {
         json echo{{"echo_time_s", e.echo_time_s},
+                  {"convention", e.phase_scaling.convention},
                   {"slope", e.phase_scaling.slope},
                   {"intercept", e.phase_scaling.intercept}};
         for (const auto& [name, image] : {std::pair{"magnitude", &e.magnitude}, {"phase", &e.phase},
@@ -45,7 +47,7 @@ std::vector<Product> phase_products(Chain& c)
 {
     std::vector<Product> p{{.name = "quality", .unit = "1", .volume = &c.quality, .last_use = "mask"}};
     if (c.spec.acquisition.echoes.front().magnitude.present() || c.spec.acquisition.echoes.front().real.present())
-        p.push_back({.name = "magnitude", .unit = "arbitrary", .volume = &c.magnitude_rss, .last_use = "mask"});
+        p.push_back({.name = "magnitude", .unit = "arbitrary", .volume = &c.magnitude_rss, .last_use = "local_field"});
     return p;
 }
 
@@ -63,6 +65,8 @@ std::vector<Product> field_products(Chain& c)
     for (std::size_t i = 0; i < c.n_fields(); ++i) {
         p.push_back({.name = name_of(c.maps[i], "field_hz"), .unit = "Hz", .volume = &c.maps[i].field_hz});
         p.push_back({.name = name_of(c.maps[i], "sigma_hz"), .unit = "Hz", .volume = &c.maps[i].sigma_hz});
+        p.push_back({.name = name_of(c.maps[i], "relative_residual"), .unit = "1", .volume = &c.maps[i].relative_residual,
+                     .last_use = "local_field", .optional = true});
     }
     return p;
 }
@@ -75,6 +79,8 @@ std::vector<Product> local_field_products(Chain& c)
     for (std::size_t i = 0; i < c.n_fields(); ++i) {
         p.push_back({.name = name_of(c.maps[i], "local_field_ppm"), .unit = "ppm", .volume = &c.maps[i].local_field_ppm});
         p.push_back({.name = name_of(c.maps[i], "mask"), .unit = "1", .mask = &c.maps[i].local_mask});
+        p.push_back({.name = name_of(c.maps[i], "weight"), .unit = "1", .volume = &c.maps[i].local_weight,
+                     .last_use = "chi", .optional = true});
     }
     return p;
 }
@@ -113,7 +119,7 @@ std::vector<std::string> stage_names()
 
 std::vector<std::string> stage_hashes(const JobSpec& spec)
 {
-    const json options = spec.options;
+    const json options = resolved(spec.options);
     std::vector<std::string> hashes;
     for (const Stage& stage : stage_table()) {
         json own = json::object();

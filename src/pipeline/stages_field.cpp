@@ -50,6 +50,8 @@ void keep(MapState& map, field::FieldMap&& fit)
 {
     map.field_hz = std::make_shared<VolumeF>(std::move(fit.field_hz));
     map.sigma_hz = std::make_shared<VolumeF>(std::move(fit.sigma_hz));
+    if (!fit.relative_residual.empty())
+        map.relative_residual = std::make_shared<VolumeF>(std::move(fit.relative_residual));
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/inversion/inversion.hpp"
+#include "qsmpi/inversion/reference.hpp"
 #include "qsmpi/numerics/morphology.hpp"
-#include "qsmpi/numerics/statistics.hpp"
 #include "registries.hpp"
 
 namespace qsmpi::pipeline {
@@ -39,12 +39,9 @@ void note_solver(Chain& chain, const MapState& map, int iterations, double relat
     if (!converged) chain.warn(str(where(map), "not converged after ", iterations, " iterations"));
 }
 
-void set_reference(VolumeF& chi_ppm, const Mask& mask)
+inversion::Reference reference_of(const Chain& chain)
 {
-    const auto mean = static_cast<float>(numerics::mean_inside(chi_ppm, mask));
-    parallel::for_blocks(chi_ppm.size(), [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) chi_ppm[i] = mask[i] ? chi_ppm[i] - mean : 0.0f;
-    });
+    return inversion::reference_from(chain.spec.options.reference.c_str());
 }
 
 /// Mean of the echoes' maps weighted by m^2 TE^2, which is 1 / sigma^2 up to a factor. Voxels without weight in any echo
@@ -73,7 +70,7 @@ void combine_echoes(Chain& chain)
             chi[i] = static_cast<float>(weights > 0.0 ? weighted / weights : n_valid > 0 ? sum / n_valid : 0.0);
         }
     });
-    if (chain.spec.options.reference == "mean") set_reference(chi, mask);
+    inversion::set_reference(chi, mask, reference_of(chain));
     combined.chi_ppm = std::make_shared<VolumeF>(std::move(chi));
     combined.local_mask = std::make_shared<Mask>(std::move(mask));
 }
@@ -97,6 +94,7 @@ void run_local_field(Chain& chain)
         if (lost > lost_fraction_limit) chain.warn(str(where(map), "mask shrank by ", std::lround(100.0 * lost), " %"));
         map.local_field_ppm = std::make_shared<VolumeF>(std::move(local.local_field_ppm));
         map.local_mask = std::make_shared<Mask>(std::move(local.mask));
+        if (!local.weight.empty()) map.local_weight = std::make_shared<VolumeF>(std::move(local.weight));
     }
 }
 
@@ -104,9 +102,10 @@ void run_chi(Chain& chain)
 {
     for (std::size_t i = 0; i < chain.n_fields(); ++i) {
         MapState& map = chain.maps[i];
-        inversion::Result result = invert(chain, map);
+        const VolumeF weight = data_weight(*map.sigma_hz, *map.local_mask, map.local_weight.get());
+        inversion::Result result = invert(chain, map, weight);
         note_solver(chain, map, result.iterations, result.relative_residual, result.converged);
-        if (chain.spec.options.reference == "mean") set_reference(result.chi_ppm, *map.local_mask);
+        inversion::set_reference(result.chi_ppm, *map.local_mask, reference_of(chain), &weight);
         map.chi_ppm = std::make_shared<VolumeF>(std::move(result.chi_ppm));
     }
     if (chain.maps.size() > 1) combine_echoes(chain);

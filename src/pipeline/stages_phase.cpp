@@ -1,4 +1,5 @@
 // The stages on single echoes: read and correct phase, unwrap it.
+#include <algorithm>
 #include <cmath>
 
 #include "chain.hpp"
@@ -35,16 +36,25 @@ VolumeF root_sum_of_squares(const std::vector<VolumeF>& magnitude)
 
 void read_echoes(Chain& chain)
 {
-    const io::Acquisition& acquisition = chain.spec.acquisition;
-    const std::size_t n = acquisition.echoes.size();
-    chain.magnitude.resize(n);
-    chain.phase_rad.resize(n);
-    // Decompression is serial in a file, so echoes are read side by side.
-    parallel::for_each_dynamic(n, [&](std::size_t e) {
-        io::EchoData data = io::read_echo(acquisition, e);
-        chain.magnitude[e] = std::move(data.magnitude);
-        chain.phase_rad[e] = std::move(data.phase_rad);
-    });
+    // Reading may settle an open phase scaling and find more to warn about: on a copy, for hashes are made from the spec.
+    io::Acquisition acquisition = chain.spec.acquisition;
+    for (io::EchoData& echo : io::read_echoes(acquisition)) {
+        chain.magnitude.push_back(std::move(echo.magnitude));
+        chain.phase_rad.push_back(std::move(echo.phase_rad));
+    }
+    const auto& known = chain.spec.acquisition.warnings;
+    for (const std::string& warning : acquisition.warnings)
+        if (std::find(known.begin(), known.end(), warning) == known.end()) chain.warn(warning);
+    nlohmann::json scalings = nlohmann::json::array();
+    for (const io::Echo& echo : acquisition.echoes)
+        scalings.push_back({{"Echo", echo.number},
+                            {"Convention", echo.phase_scaling.convention},
+                            {"Slope", echo.phase_scaling.slope},
+                            {"Intercept", echo.phase_scaling.intercept},
+                            {"Reason", echo.phase_scaling.reason},
+                            {"Assumed", echo.phase_scaling.assumed}});
+    chain.note(phase_scaling_note, std::move(scalings));
+
     for (const VolumeF& m : chain.magnitude) {
         if (!m.empty()) continue;
         chain.magnitude.clear();

@@ -52,6 +52,7 @@ public:
 
     /// Hash and parameters of a stage, or nothing when the record lacks it.
     [[nodiscard]] std::optional<Stage> stage(const std::string& name) const;
+    [[nodiscard]] bool has(const std::string& stage, const std::string& dataset) const;
     /// @param grid  the shape must fit the dataset
     /// @throws IoError if the dataset is missing, of another shape or type, or its bytes do not fit their hash
     [[nodiscard]] VolumeF read_volume(const std::string& stage, const std::string& dataset, const Grid& grid) const;
@@ -73,7 +74,7 @@ public:
     RecordWriter(const RecordWriter&) = delete;
     RecordWriter& operator=(const RecordWriter&) = delete;
 
-    /// Queues a copy of finished stages of an older record, as they are.
+    /// Queues a copy of finished stages of an older record, as they are, up to the first that cannot be read.
     void copy(const std::filesystem::path& older, const std::vector<std::string>& stages);
     /// Queues a stage; never waits. After an error of the thread it does nothing: finish() tells.
     void add(RecordStage stage);

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "chain.hpp"
+#include "registries.hpp"
 #include "tiny_scan.hpp"
 
 namespace qsmpi::pipeline {
@@ -30,7 +30,7 @@ const std::map<std::string, json>& other_values()
     static const std::map<std::string, json> values{
         {"unwrapping", "laplacian"}, {"bipolar", "off"}, {"offset_removal", false}, {"offset_sigma_mm", 5.0},
         {"field_map", "average"}, {"mask", "quality"}, {"mask_quality_threshold", 0.4}, {"mask_erosion_mm", 1.0},
-        {"background", "vsharp"}, {"background_radius_mm", 6.0}, {"inversion", "tkd"}, {"inversion_lambda", 0.01},
+        {"background", background_names().back()}, {"background_radius_mm", 6.0}, {"inversion", "tkd"}, {"inversion_lambda", 0.01},
         {"reference", "none"}, {"per_echo", true}};
     return values;
 }
@@ -103,6 +103,13 @@ TEST(StageHashes, EveryOptionAltersItsStageAndAllLaterOnesOnly)
         }
     const auto names = option_names();
     EXPECT_EQ(seen, std::set<std::string>(names.begin(), names.end())) << "an option belongs to no stage";
+}
+
+TEST(StageHashes, DoNotTellDefaultFromItsName)
+{
+    const JobSpec defaults = job_with(json::object());
+    const JobSpec named = job_with({{"background", background_names().front()}, {"inversion", inversion_names().front()}});
+    EXPECT_EQ(stage_hashes(defaults), stage_hashes(named));
 }
 
 TEST(StageHashes, DependOnInputsAndNotOnPlaces)
