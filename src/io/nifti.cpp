@@ -3,16 +3,13 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
-#include <optional>
 
 #include <fcntl.h>
 
 #include "gzip.hpp"
 #include "nifti_header.hpp"
-#include "posix.hpp"
+#include "nifti_reader.hpp"
 #include "qsmpi/core/parallel.hpp"
-#include "qsmpi/io/file.hpp"
 
 namespace qsmpi::io {
 
@@ -56,45 +53,6 @@ std::vector<std::byte> header_bytes(const Descriptor& in)
     }
 }
 
-/// Where the voxels of one file come from: the decompressed file, or the file itself.
-class VoxelSource {
-public:
-    VoxelSource(const fs::path& file, const NiftiHeader& header)
-        : file_(file), in_(file, O_RDONLY, "read"), offset_(header.data_offset)
-    {
-        const std::size_t expected = expected_bytes(header), size = in_.size();
-        if (!is_gzip_file(in_)) {
-            if (size < expected) fail(size, expected);
-            return;
-        }
-        if (size < expected / largest_deflate_ratio) fail(size, expected);
-        const AlignedBuffer<std::byte> compressed = read_all(in_);
-        raw_.emplace(expected);
-        gzip::decompress({compressed.data(), compressed.size()}, {raw_->data(), raw_->size()}, file);
-    }
-
-    /// Bytes [begin, begin + out.size()) of the voxels.
-    void read(std::size_t begin, std::span<std::byte> out) const
-    {
-        if (raw_) {
-            std::memcpy(out.data(), raw_->data() + offset_ + begin, out.size());
-        } else if (const std::size_t n = in_.read_at(offset_ + begin, out); n < out.size()) {
-            fail(offset_ + begin + n, offset_ + begin + out.size());
-        }
-    }
-
-private:
-    [[noreturn]] void fail(std::size_t found, std::size_t expected) const
-    {
-        throw InputError(str(file_.string(), ": truncated: ", found, " bytes in the file, the header needs ", expected,
-                             "; copy or convert it again"));
-    }
-    fs::path file_;
-    Descriptor in_;
-    std::size_t offset_;
-    std::optional<AlignedBuffer<std::byte>> raw_;
-};
-
 template <typename T>
 T swapped(T value)
 {
@@ -137,48 +95,80 @@ void convert_block(const std::byte* in, std::size_t n, float* out, const Convers
 }
 
 template <typename T>
-void convert(const VoxelSource& source, std::size_t first_byte, VolumeF& volume, const Conversion& how)
+void convert(const NiftiReader& reader, std::size_t first_byte, VolumeF& volume, const Conversion& how)
 {
     parallel::for_blocks(volume.size(), [&](std::size_t begin, std::size_t end) {
         const std::span<std::byte> direct(reinterpret_cast<std::byte*>(volume.data() + begin), (end - begin) * sizeof(T));
         if (std::is_same_v<T, float> && !how.swap && !how.scale) {
-            source.read(first_byte + begin * sizeof(T), direct);
+            reader.read_bytes(first_byte + begin * sizeof(T), direct);
             return;
         }
         std::array<std::byte, 8192> piece;
         constexpr std::size_t step = piece.size() / sizeof(T);
         for (std::size_t i = begin; i < end; i += step) {
             const std::size_t n = std::min(step, end - i);
-            source.read(first_byte + i * sizeof(T), std::span(piece).first(n * sizeof(T)));
+            reader.read_bytes(first_byte + i * sizeof(T), std::span(piece).first(n * sizeof(T)));
             convert_block<T>(piece.data(), n, volume.data() + i, how);
         }
     });
 }
 
-VolumeF read_volume(const VoxelSource& source, const NiftiHeader& header, std::size_t i_volume, Scaling scaling)
+}  // namespace
+
+NiftiReader::NiftiReader(const fs::path& file, const NiftiHeader& header)
+    : file_(file), header_(header), in_(file, O_RDONLY, "read")
 {
-    VolumeF volume(header.geometry.grid);
-    const std::size_t first = i_volume * volume.size() * header.bytes_per_voxel;
-    const Conversion how{.swap = header.byte_swapped,
-                         .scale = header.has_scaling && scaling == Scaling::scaled,
-                         .slope = header.scl_slope,
-                         .inter = header.scl_inter};
-    switch (static_cast<NiftiType>(header.datatype)) {
-    case NiftiType::uint8: convert<std::uint8_t>(source, first, volume, how); break;
-    case NiftiType::int8: convert<std::int8_t>(source, first, volume, how); break;
-    case NiftiType::int16: convert<std::int16_t>(source, first, volume, how); break;
-    case NiftiType::uint16: convert<std::uint16_t>(source, first, volume, how); break;
-    case NiftiType::int32: convert<std::int32_t>(source, first, volume, how); break;
-    case NiftiType::uint32: convert<std::uint32_t>(source, first, volume, how); break;
-    case NiftiType::int64: convert<std::int64_t>(source, first, volume, how); break;
-    case NiftiType::uint64: convert<std::uint64_t>(source, first, volume, how); break;
-    case NiftiType::float32: convert<float>(source, first, volume, how); break;
-    case NiftiType::float64: convert<double>(source, first, volume, how); break;
+    const std::size_t expected = expected_bytes(header), size = in_.size();
+    if (!is_gzip_file(in_)) {
+        if (size < expected) fail(size, expected);
+        return;
     }
-    return volume;
+    if (size < expected / largest_deflate_ratio) fail(size, expected);
+    const AlignedBuffer<std::byte> compressed = read_all(in_);
+    raw_.emplace(expected);
+    gzip::decompress({compressed.data(), compressed.size()}, {raw_->data(), raw_->size()}, file);
 }
 
-}  // namespace
+void NiftiReader::read_bytes(std::size_t begin, std::span<std::byte> out) const
+{
+    const std::size_t first = header_.data_offset + begin;
+    if (raw_) {
+        std::memcpy(out.data(), raw_->data() + first, out.size());
+    } else if (const std::size_t n = in_.read_at(first, out); n < out.size()) {
+        fail(first + n, first + out.size());
+    }
+}
+
+void NiftiReader::fail(std::size_t found, std::size_t expected) const
+{
+    throw InputError(str(file_.string(), ": truncated: ", found, " bytes in the file, the header needs ", expected,
+                         "; copy or convert it again"));
+}
+
+VolumeF NiftiReader::volume(std::size_t i_volume, Scaling scaling) const
+{
+    require(i_volume < header_.n_volumes,
+            str(file_.string(), ": volume ", i_volume + 1, " asked for, the file has ", header_.n_volumes));
+    VolumeF out(header_.geometry.grid);
+    const std::size_t first = i_volume * out.size() * header_.bytes_per_voxel;
+    const Conversion how{.swap = header_.byte_swapped,
+                         .scale = header_.has_scaling && scaling == Scaling::scaled,
+                         .slope = header_.scl_slope,
+                         .inter = header_.scl_inter};
+    switch (static_cast<NiftiType>(header_.datatype)) {
+    case NiftiType::uint8: convert<std::uint8_t>(*this, first, out, how); break;
+    case NiftiType::int8: convert<std::int8_t>(*this, first, out, how); break;
+    case NiftiType::int16: convert<std::int16_t>(*this, first, out, how); break;
+    case NiftiType::uint16: convert<std::uint16_t>(*this, first, out, how); break;
+    case NiftiType::int32: convert<std::int32_t>(*this, first, out, how); break;
+    case NiftiType::uint32: convert<std::uint32_t>(*this, first, out, how); break;
+    case NiftiType::int64: convert<std::int64_t>(*this, first, out, how); break;
+    case NiftiType::uint64: convert<std::uint64_t>(*this, first, out, how); break;
+    case NiftiType::float32: convert<float>(*this, first, out, how); break;
+    case NiftiType::float64: convert<double>(*this, first, out, how); break;
+    }
+    return out;
+}
 
 bool NiftiHeader::is_integer() const
 {
@@ -208,17 +198,15 @@ bool looks_truncated(const fs::path& file, const NiftiHeader& header)
 
 VolumeF read_nifti(const fs::path& file, const NiftiHeader& header, std::size_t i_volume, Scaling scaling)
 {
-    require(i_volume < header.n_volumes,
-            str(file.string(), ": volume ", i_volume + 1, " asked for, the file has ", header.n_volumes));
-    return read_volume(VoxelSource(file, header), header, i_volume, scaling);
+    return NiftiReader(file, header).volume(i_volume, scaling);
 }
 
 std::vector<VolumeF> read_nifti_all(const fs::path& file, const NiftiHeader& header, Scaling scaling)
 {
-    const VoxelSource source(file, header);
+    const NiftiReader reader(file, header);
     std::vector<VolumeF> volumes;
     volumes.reserve(header.n_volumes);
-    for (std::size_t i = 0; i < header.n_volumes; ++i) volumes.push_back(read_volume(source, header, i, scaling));
+    for (std::size_t i = 0; i < header.n_volumes; ++i) volumes.push_back(reader.volume(i, scaling));
     return volumes;
 }
 

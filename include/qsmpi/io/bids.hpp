@@ -18,6 +18,10 @@ struct PhaseScaling {
     double slope = 1.0, intercept = 0.0;
     std::string reason;     ///< the facts it was decided from
     bool assumed = false;   ///< true: a warning goes into log and sidecar
+    /// Name of the convention (as in ScanOptions::phase_units). "by-range", "siemens-by-range", "minmax": check_contents()
+    /// or read_echoes() must see the values first, and turns the first two into the name that fits.
+    std::string convention = "rad";
+    bool settled = true;    ///< slope and intercept are final
 };
 
 /// Volume `i_volume` of a file; an empty path means that there is none.
@@ -74,12 +78,15 @@ struct ImageDecision {
 };
 
 struct ScanOptions {
-    std::vector<std::string> subjects, sessions, runs, acquisitions;  ///< labels; empty: all
-    fs::path filter_file;             ///< BIDS filter JSON (fMRIPrep style: {"megre": {"acquisition": "x"}})
+    std::vector<std::string> subjects{}, sessions{}, runs{}, acquisitions{};  ///< labels; empty: all
+    fs::path filter_file{};           ///< BIDS filter JSON (fMRIPrep style: {"megre": {"acquisition": "x"}})
     int n_echoes = 0;                 ///< use the first n echoes; 0: all
     double b0_tesla = 0.0;            ///< supplies or overrides a missing MagneticFieldStrength; 0: none
     bool open_images = true;          ///< false: names and sidecars only (dry run of empty files)
-    std::string phase_units = "auto"; ///< auto | rad | siemens | milliradian | minmax ... : explicit override
+    /// How stored phase becomes radians; overrides the sidecars. auto: from facts. rad; milliradian; degree;
+    /// siemens: -4096..4095 is one turn; siemens-unsigned: 0..4095 is one turn around 2048;
+    /// minmax: the smallest and largest value of all echoes together are -pi and pi.
+    std::string phase_units = "auto";
 };
 
 struct ScanReport {
@@ -92,8 +99,9 @@ struct ScanReport {
 /// headers can tell. Never throws for bad data: it becomes a finding. Throws IoError if `bids_dir` cannot be read.
 [[nodiscard]] ScanReport scan_bids(const fs::path& bids_dir, const ScanOptions& options = {});
 
-/// Reads the voxels of one acquisition: truncation, NaN, constant or all-zero phase, stored range against units.
-/// May settle an ambiguous phase scaling (then changes the acquisition).
+/// Reads the voxels of one acquisition, each file once: truncation, NaN, constant or all-zero phase, stored range against
+/// units. May settle an ambiguous phase scaling (then changes the acquisition). Warnings go into the acquisition as well.
+/// Holds one volume a thread. Never throws for bad data.
 [[nodiscard]] std::vector<Finding> check_contents(Acquisition& acquisition);
 
 /// Magnitude and wrapped phase [rad] of echo `i_echo`; real/imaginary pairs are converted. Non-finite voxels become 0
@@ -101,8 +109,15 @@ struct ScanReport {
 struct EchoData {
     VolumeF magnitude, phase_rad;
 };
+/// @throws InputError for damaged files, or if the phase scaling is not settled
 [[nodiscard]] EchoData read_echo(const Acquisition& acquisition, std::size_t i_echo);
 
+/// All echoes, each file opened and decompressed once, files in parallel; with the checks of check_contents() on the way,
+/// so that a job need not read twice. Needs 8 bytes a voxel and echo, and at most 8 more a voxel for each file in flight.
+/// @throws InputError with all errors found, one line each
+[[nodiscard]] std::vector<EchoData> read_echoes(Acquisition& acquisition);
+
+/// Everything of an acquisition; reading back gives an equal one (floats bit for bit, but for the payload of a NaN).
 void to_json(nlohmann::json& j, const Acquisition& a);
 void from_json(const nlohmann::json& j, Acquisition& a);
 void to_json(nlohmann::json& j, const Finding& f);
