@@ -1,6 +1,7 @@
 #include "qsmpi/numerics/fft.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include <omp.h>
@@ -29,12 +30,21 @@ private:
     std::vector<AlignedBuffer<T>> buffers_;
 };
 
+/// to[0 .. n) = from[0 .. n); the common full width is compiled to a few moves.
+inline void copy_row(const Complex* from, std::size_t n, Complex* to)
+{
+    if (n == Tile::width)
+        std::memcpy(static_cast<void*>(to), from, Tile::width * sizeof(Complex));
+    else
+        std::memcpy(static_cast<void*>(to), from, n * sizeof(Complex));
+}
+
 /// tile <- n_rows rows of `stride` from `from`, then zero rows up to n; columns beyond n_x are zero too.
 void gather(const Complex* from, std::size_t stride, std::size_t n_x, std::size_t n_rows, std::size_t n,
             Complex* tile)
 {
     for (std::size_t i = 0; i < n_rows; ++i) {
-        std::copy_n(from + i * stride, n_x, tile + i * Tile::width);
+        copy_row(from + i * stride, n_x, tile + i * Tile::width);
         if (n_x < Tile::width) std::fill_n(tile + i * Tile::width + n_x, Tile::width - n_x, Complex{});
     }
     std::fill(tile + n_rows * Tile::width, tile + n * Tile::width, Complex{});
@@ -42,7 +52,7 @@ void gather(const Complex* from, std::size_t stride, std::size_t n_x, std::size_
 
 void scatter(const Complex* tile, std::size_t stride, std::size_t n_x, std::size_t n_rows, Complex* to)
 {
-    for (std::size_t i = 0; i < n_rows; ++i) std::copy_n(tile + i * Tile::width, n_x, to + i * stride);
+    for (std::size_t i = 0; i < n_rows; ++i) copy_row(tile + i * Tile::width, n_x, to + i * stride);
 }
 
 void scatter_scaled(const Complex* tile, std::size_t stride, std::size_t n_x, std::size_t n_rows, float scale,
@@ -51,9 +61,14 @@ void scatter_scaled(const Complex* tile, std::size_t stride, std::size_t n_x, st
     for (std::size_t i = 0; i < n_rows; ++i) {
         const auto* from = reinterpret_cast<const float*>(tile + i * Tile::width);
         auto* row = reinterpret_cast<float*>(to + i * stride);
-        for (std::size_t j = 0; j < 2 * n_x; ++j) row[j] = scale * from[j];
+        if (n_x == Tile::width)
+            for (std::size_t j = 0; j < 2 * Tile::width; ++j) row[j] = scale * from[j];
+        else
+            for (std::size_t j = 0; j < 2 * n_x; ++j) row[j] = scale * from[j];
     }
 }
+
+constexpr std::size_t whole_batches(std::size_t n) { return (n + detail::row_batch - 1) / detail::row_batch * detail::row_batch; }
 
 }  // namespace
 
@@ -61,6 +76,8 @@ struct Fft3::Plans {
     explicit Plans(const Grid& g)
         : grid(g),
           half_x(g.dims.nx / 2 + 1),
+          real_pitch(detail::real_pitch(g.dims.nx)),
+          half_pitch(detail::half_pitch(g.dims.nx)),
           x(detail::plan_rows(g.dims.nx, detail::Effort::wisdom_or_estimate)),
           y(detail::plan_columns(g.dims.ny, detail::Effort::wisdom_or_estimate)),
           z(detail::plan_columns(g.dims.nz, detail::Effort::wisdom_or_estimate)),
@@ -82,36 +99,29 @@ struct Fft3::Plans {
     }
 
     /// Transforms along x and y, slice by slice; slices beyond dims.nz are left untouched (they are zero).
+    /// A slice passes through memory of its thread that fits the cache, so the spectrum is written once.
     void slices_forward(const Dims& dims, const RowSource& source, Spectrum& s) const
     {
-        const auto& [nx, ny, nz] = grid.dims;
-        const std::size_t real_pitch = detail::real_pitch(nx), half_pitch = detail::half_pitch(nx);
+        const std::size_t nx = grid.dims.nx, ny = grid.dims.ny, n_rows = whole_batches(dims.ny);
         PerThread<float> reals(detail::row_batch * real_pitch);
-        PerThread<Complex> halves(detail::row_batch * half_pitch);
+        PerThread<Complex> halves(n_rows * half_pitch);
         PerThread<Complex> tiles(ny * Tile::width);
-        parallel::for_each(dims.nz, [&, nx = nx, ny = ny](std::size_t slice) {
+        parallel::for_each(dims.nz, [&](std::size_t slice) {
             float* real = reals.mine();
             Complex* half = halves.mine();
-            for (std::size_t y0 = 0; y0 < dims.ny; y0 += detail::row_batch) {
-                const std::size_t n_rows = std::min(detail::row_batch, dims.ny - y0);
-                for (std::size_t i = 0; i < n_rows; ++i) {
-                    source(y0 + i, slice, real + i * real_pitch);
-                    std::fill(real + i * real_pitch + dims.nx, real + i * real_pitch + nx, 0.0F);
-                }
-                if (n_rows == detail::row_batch) {
-                    fftwf_execute_dft_r2c(x.forward_batch.get(), real, detail::fftw(half));
-                } else {
-                    for (std::size_t i = 0; i < n_rows; ++i)
-                        fftwf_execute_dft_r2c(x.forward_one.get(), real + i * real_pitch,
-                                              detail::fftw(half + i * half_pitch));
-                }
-                for (std::size_t i = 0; i < n_rows; ++i)
-                    std::copy_n(half + i * half_pitch, half_x, s.row(y0 + i, slice));
-            }
             Complex* tile = tiles.mine();
+            for (std::size_t y0 = 0; y0 < n_rows; y0 += detail::row_batch) {
+                for (std::size_t i = 0; i < detail::row_batch; ++i) {
+                    float* row = real + i * real_pitch;
+                    const bool is_data = y0 + i < dims.ny;
+                    if (is_data) source(y0 + i, slice, row);
+                    std::fill(row + (is_data ? dims.nx : 0), row + nx, 0.0F);
+                }
+                fftwf_execute_dft_r2c(x.forward.get(), real, detail::fftw(half + y0 * half_pitch));
+            }
             for (std::size_t x0 = 0; x0 < half_x; x0 += Tile::width) {
                 const std::size_t n_x = std::min(Tile::width, half_x - x0);
-                gather(s.row(0, slice) + x0, half_x, n_x, dims.ny, ny, tile);
+                gather(half + x0, half_pitch, n_x, dims.ny, ny, tile);
                 fftwf_execute_dft(y.forward.get(), detail::fftw(tile), detail::fftw(tile));
                 scatter(tile, half_x, n_x, ny, s.row(0, slice) + x0);
             }
@@ -119,35 +129,27 @@ struct Fft3::Plans {
     }
 
     /// Inverse of slices_forward for the first dims.nz slices and dims.ny rows; unscaled.
-    void slices_backward(Spectrum& s, const Dims& dims, const RowSink& sink) const
+    void slices_backward(const Spectrum& s, const Dims& dims, const RowSink& sink) const
     {
-        const auto& [nx, ny, nz] = grid.dims;
-        const std::size_t real_pitch = detail::real_pitch(nx), half_pitch = detail::half_pitch(nx);
+        const std::size_t ny = grid.dims.ny, n_rows = whole_batches(dims.ny);
         PerThread<float> reals(detail::row_batch * real_pitch);
-        PerThread<Complex> halves(detail::row_batch * half_pitch);
+        PerThread<Complex> halves(n_rows * half_pitch);
         PerThread<Complex> tiles(ny * Tile::width);
-        parallel::for_each(dims.nz, [&, ny = ny](std::size_t slice) {
+        parallel::for_each(dims.nz, [&](std::size_t slice) {
+            float* real = reals.mine();
+            Complex* half = halves.mine();
             Complex* tile = tiles.mine();
             for (std::size_t x0 = 0; x0 < half_x; x0 += Tile::width) {
                 const std::size_t n_x = std::min(Tile::width, half_x - x0);
                 gather(s.row(0, slice) + x0, half_x, n_x, ny, ny, tile);
                 fftwf_execute_dft(y.backward.get(), detail::fftw(tile), detail::fftw(tile));
-                scatter(tile, half_x, n_x, dims.ny, s.row(0, slice) + x0);
+                scatter(tile, half_pitch, n_x, dims.ny, half + x0);
             }
-            float* real = reals.mine();
-            Complex* half = halves.mine();
+            std::fill(half + dims.ny * half_pitch, half + n_rows * half_pitch, Complex{});
             for (std::size_t y0 = 0; y0 < dims.ny; y0 += detail::row_batch) {
-                const std::size_t n_rows = std::min(detail::row_batch, dims.ny - y0);
-                for (std::size_t i = 0; i < n_rows; ++i)
-                    std::copy_n(s.row(y0 + i, slice), half_x, half + i * half_pitch);
-                if (n_rows == detail::row_batch) {
-                    fftwf_execute_dft_c2r(x.backward_batch.get(), detail::fftw(half), real);
-                } else {
-                    for (std::size_t i = 0; i < n_rows; ++i)
-                        fftwf_execute_dft_c2r(x.backward_one.get(), detail::fftw(half + i * half_pitch),
-                                              real + i * real_pitch);
-                }
-                for (std::size_t i = 0; i < n_rows; ++i) sink(y0 + i, slice, real + i * real_pitch);
+                fftwf_execute_dft_c2r(x.backward.get(), detail::fftw(half + y0 * half_pitch), real);
+                for (std::size_t i = 0; i < std::min(detail::row_batch, dims.ny - y0); ++i)
+                    sink(y0 + i, slice, real + i * real_pitch);
             }
         });
     }
@@ -156,11 +158,11 @@ struct Fft3::Plans {
     template <typename Body>
     void for_each_tile(Body&& body) const
     {
-        const auto& [nx, ny, nz] = grid.dims;
+        const std::size_t nz = grid.dims.nz;
         PerThread<Complex> tiles(nz * Tile::width);
-        parallel::for_each(ny, [&, nz = nz](std::size_t y_index) {
+        parallel::for_each(grid.dims.ny, [&](std::size_t ky) {
             for (std::size_t x0 = 0; x0 < half_x; x0 += Tile::width)
-                body(Tile{y_index, x0, std::min(Tile::width, half_x - x0), nz, tiles.mine()});
+                body(Tile{ky, x0, std::min(Tile::width, half_x - x0), nz, tiles.mine()});
         });
     }
 
@@ -179,7 +181,7 @@ struct Fft3::Plans {
     }
 
     Grid grid;
-    std::size_t half_x;
+    std::size_t half_x, real_pitch, half_pitch;
     detail::RowPlans x;
     detail::ColumnPlans y, z;
     float scale;

@@ -28,8 +28,10 @@ Plan plan_with(Effort effort, std::size_t n, Make&& make)
 {
     const std::lock_guard lock(planner());
     fftwf_plan plan = nullptr;
-    if (effort != Effort::measure) plan = make(FFTW_MEASURE | FFTW_WISDOM_ONLY);
-    if (plan == nullptr && effort == Effort::measure) plan = make(FFTW_MEASURE);
+    if (effort == Effort::wisdom_or_estimate || effort == Effort::wisdom_only)
+        plan = make(FFTW_MEASURE | FFTW_WISDOM_ONLY);  // wisdom of more patient planning serves too
+    if (effort == Effort::measure) plan = make(FFTW_MEASURE);
+    if (effort == Effort::patient) plan = make(FFTW_PATIENT);
     if (plan == nullptr && effort == Effort::wisdom_or_estimate) plan = make(FFTW_ESTIMATE);
     if (plan == nullptr && effort != Effort::wisdom_only)
         throw NumericalError(str("fft: FFTW made no plan for length ", n));
@@ -79,20 +81,15 @@ RowPlans plan_rows(std::size_t n, Effort effort)
     const int half_distance = static_cast<int>(half_pitch(n));
     AlignedBuffer<float> real(row_batch * real_pitch(n));
     AlignedBuffer<std::complex<float>> half(row_batch * half_pitch(n));
-    const auto forward = [&](int batch) {
-        return plan_with(effort, n, [&](unsigned flags) {
-            return fftwf_plan_many_dft_r2c(1, &length, batch, real.data(), nullptr, 1, real_distance,
-                                           fftw(half.data()), nullptr, 1, half_distance, flags);
-        });
-    };
-    const auto backward = [&](int batch) {
-        return plan_with(effort, n, [&](unsigned flags) {
-            return fftwf_plan_many_dft_c2r(1, &length, batch, fftw(half.data()), nullptr, 1, half_distance,
-                                           real.data(), nullptr, 1, real_distance, flags);
-        });
-    };
     constexpr int batch = static_cast<int>(row_batch);
-    return {forward(batch), forward(1), backward(batch), backward(1)};
+    return {plan_with(effort, n, [&](unsigned flags) {
+                return fftwf_plan_many_dft_r2c(1, &length, batch, real.data(), nullptr, 1, real_distance,
+                                               fftw(half.data()), nullptr, 1, half_distance, flags);
+            }),
+            plan_with(effort, n, [&](unsigned flags) {
+                return fftwf_plan_many_dft_c2r(1, &length, batch, fftw(half.data()), nullptr, 1, half_distance,
+                                               real.data(), nullptr, 1, real_distance, flags);
+            })};
 }
 
 }  // namespace detail
@@ -110,17 +107,16 @@ std::size_t good_length(std::size_t n)
     return length;
 }
 
-std::size_t plan_lengths(std::size_t shortest, std::size_t longest)
+std::size_t plan_lengths(std::size_t shortest, std::size_t longest, PlanSearch search)
 {
+    const auto effort = search == PlanSearch::patient ? detail::Effort::patient : detail::Effort::measure;
     std::size_t measured = 0;
     for (std::size_t n = good_length(shortest); n <= longest; n = good_length(n + 1)) {
         const auto columns = detail::plan_columns(n, detail::Effort::wisdom_only);
         const auto rows = detail::plan_rows(n, detail::Effort::wisdom_only);
-        if (columns.forward && columns.backward && rows.forward_batch && rows.forward_one && rows.backward_batch &&
-            rows.backward_one)
-            continue;
-        [[maybe_unused]] const auto new_columns = detail::plan_columns(n, detail::Effort::measure);
-        [[maybe_unused]] const auto new_rows = detail::plan_rows(n, detail::Effort::measure);
+        if (columns.forward && columns.backward && rows.forward && rows.backward) continue;
+        [[maybe_unused]] const auto new_columns = detail::plan_columns(n, effort);
+        [[maybe_unused]] const auto new_rows = detail::plan_rows(n, effort);
         ++measured;
     }
     return measured;

@@ -10,7 +10,7 @@
 /// 1-D FFTW plans, each for one thread. Strides and batch sizes follow from the length alone, so wisdom does too.
 namespace qsmpi::numerics::detail {
 
-/// Rows that one batched plan along x transforms.
+/// Rows that a plan along x transforms together.
 inline constexpr std::size_t row_batch = 16;
 
 /// Distance of the real rows of a batch, in floats: a multiple of 64 bytes.
@@ -21,6 +21,7 @@ inline constexpr std::size_t row_batch = 16;
 enum class Effort {
     wisdom_or_estimate,  ///< never measures: deterministic for given wisdom
     measure,
+    patient,
     wisdom_only          ///< fails when the wisdom in memory lacks the problem
 };
 
@@ -44,9 +45,9 @@ struct ColumnPlans {
     Plan forward, backward;
 };
 
-/// Transforms between real and half-complex rows of length n, out of place; backward destroys its input.
+/// Transforms between row_batch real and half-complex rows of length n, out of place; backward destroys its input.
 struct RowPlans {
-    Plan forward_batch, forward_one, backward_batch, backward_one;
+    Plan forward, backward;
 };
 
 /// @throws NumericalError if FFTW makes no plan (unless effort is wisdom_only: then plans are empty)

@@ -110,9 +110,14 @@ private:
 /// Smallest even 2^a 3^b 5^c 7^d (d <= 1) not below n: FFTW is fast there.
 [[nodiscard]] std::size_t good_length(std::size_t n);
 
-/// Measures plans for all good lengths from `shortest` to `longest` that the wisdom in memory lacks (about 0.1 s each).
+/// How long plan_lengths() searches for each length, and what a filter pass then costs (1 F = FFTW's own 3-D pair).
+enum class PlanSearch {
+    quick,   ///< FFTW_MEASURE: about 0.4 s
+    patient  ///< FFTW_PATIENT: about 3 s; the passes are a fifth faster, so it pays from some 100 passes on
+};
+/// Measures plans for all good lengths from `shortest` to `longest` that the wisdom in memory lacks.
 /// @return how many lengths were measured
-std::size_t plan_lengths(std::size_t shortest, std::size_t longest);
+std::size_t plan_lengths(std::size_t shortest, std::size_t longest, PlanSearch search = PlanSearch::quick);
 /// Reads wisdom; false when the file is absent or was made by another FFTW. Throws IoError if it cannot be read.
 bool load_wisdom(const std::filesystem::path& file);
 /// Writes the wisdom in memory (temporary name, flush, rename).
