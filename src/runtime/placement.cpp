@@ -8,7 +8,7 @@
 
 namespace qsmpi::runtime {
 
-double expected_speed(int threads) { return 1.0 / (0.1 + 0.9 / std::max(1, threads)); }
+double expected_speed(int threads) { return 1.0 / (0.2 + 0.8 / std::max(1, threads)); }
 
 int Placement::Host::cpus() const
 {

@@ -33,7 +33,7 @@ struct CoordinatorOptions {
     double deadline_s = 0.0;           ///< on the clock of the events; 0: none
     double lost_after_s = 30.0;
     double stop_patience_s = 5.0;      ///< for supervisors to report what they were told to kill
-    PlacementOptions placement;
+    PlacementOptions placement = {};
 };
 
 namespace coordinator {

@@ -15,7 +15,7 @@ namespace qsmpi::runtime {
 struct Slot {
     int rank = 0;
     int threads = 1;
-    std::vector<int> cores;  ///< to pin to; empty: wherever the system likes
+    std::vector<int> cores = {};  ///< to pin to; empty: wherever the system likes
 };
 
 /// What a job asks for.
@@ -87,7 +87,7 @@ private:
     std::optional<std::string> reserved_;
 };
 
-/// Speed of one job with this many threads relative to one: Amdahl's law with a tenth that stays serial.
+/// Speed of one job with this many threads relative to one: Amdahl's law with a fifth that stays serial.
 [[nodiscard]] double expected_speed(int threads);
 
 }  // namespace qsmpi::runtime
