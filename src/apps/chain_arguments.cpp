@@ -1,0 +1,100 @@
+#include "chain_arguments.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "qsmpi/core/error.hpp"
+
+namespace qsmpi::apps {
+
+using nlohmann::json;
+
+namespace {
+
+struct Help {
+    const char* placeholder;
+    const char* text;
+};
+
+const std::map<std::string, Help>& help_texts()
+{
+    static const std::map<std::string, Help> texts{
+        {"unwrapping", {"NAME", "romeo | laplacian"}},
+        {"bipolar", {"WORD", "correct the phase of alternating readouts: auto | on | off"}},
+        {"offset_removal", {"on|off", "remove the coil phase at echo time 0 (MCPC-3D-S); needs two echoes"}},
+        {"offset_sigma_mm", {"X", "smoothing of the coil phase, standard deviation, mm"}},
+        {"field_map", {"NAME", "how echoes become one field: nonlinear | average | linear"}},
+        {"mask", {"NAME", "auto | quality | magnitude, or the path of NIfTI masks with {sub}, {ses} ... in it"}},
+        {"mask_quality_threshold", {"X", "phase quality above which a voxel is reliable, 0 to 1; 0: Otsu's threshold"}},
+        {"mask_erosion_mm", {"X", "peeled off the mask, mm"}},
+        {"background", {"NAME", "background field removal; 'qsmpi methods' lists the names"}},
+        {"background_radius_mm", {"X", "largest ball of the spherical mean value filters, mm"}},
+        {"inversion", {"NAME", "dipole inversion; 'qsmpi methods' lists the names"}},
+        {"inversion_lambda", {"X", "strength of its regularisation, in the method's own unit; 0: the method's rule"}},
+        {"reference", {"WORD", "what is 0 ppm: mean (of the mask) | none"}},
+        {"per_echo", {"", "a map of each echo too, besides their combination"}},
+    };
+    return texts;
+}
+
+std::string text_of(const json& value)
+{
+    if (value.is_string()) return value.get<std::string>();
+    if (value.is_boolean()) return value.get<bool>() ? "on" : "off";
+    return value.dump().ends_with(".0") ? value.dump().substr(0, value.dump().size() - 2) : value.dump();
+}
+
+/// The text as the type that the default has.
+json value_of(const std::string& option, const std::string& text, const json& standard)
+{
+    if (standard.is_string()) return text;
+    if (standard.is_boolean()) {
+        if (text != "on" && text != "off") throw UsageError(str("--", option, ": '", text, "' is neither on nor off"));
+        return text == "on";
+    }
+    const json number = json::parse(text, nullptr, false);
+    if (!number.is_number()) throw UsageError(str("--", option, ": '", text, "' is not a number"));
+    return number;
+}
+
+std::string kebab(std::string name)
+{
+    std::replace(name.begin(), name.end(), '_', '-');
+    return name;
+}
+
+}  // namespace
+
+void ChainArguments::add_to(CommandLine& line)
+{
+    line.group("Chain");
+    const json defaults = pipeline::ChainOptions{};
+    for (const std::string& name : pipeline::option_names()) {
+        const auto help = help_texts().find(name);
+        QSMPI_ASSERT(help != help_texts().end());  // a new option needs its line of help
+        if (defaults.at(name) == json(false)) {
+            QSMPI_ASSERT(name == "per_echo");
+            line.flag(kebab(name).c_str(), per_echo_, help->second.text);
+            continue;
+        }
+        auto& [key, text] = texts_.emplace_back(name, text_of(defaults.at(name)));
+        line.option(kebab(name).c_str(), help->second.placeholder, text, help->second.text);
+    }
+}
+
+pipeline::ChainOptions ChainArguments::options() const
+{
+    const json defaults = pipeline::ChainOptions{};
+    json chosen;
+    for (const auto& [name, text] : texts_) chosen[name] = value_of(kebab(name), text, defaults.at(name));
+    chosen["per_echo"] = per_echo_;
+    try {
+        return chosen.get<pipeline::ChainOptions>();
+    } catch (const InputError& e) {
+        throw UsageError(e.what());
+    }
+}
+
+}  // namespace qsmpi::apps

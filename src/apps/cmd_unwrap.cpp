@@ -1,0 +1,51 @@
+#include <cmath>
+
+#include "cli.hpp"
+#include "commands.hpp"
+#include "image_arguments.hpp"
+#include "qsmpi/core/units.hpp"
+#include "qsmpi/phase/laplacian.hpp"
+#include "qsmpi/phase/romeo.hpp"
+
+namespace qsmpi::apps {
+
+int cmd_unwrap(const Arguments& arguments)
+{
+    std::string phase_file, out, magnitude_file, mask_file, method = "romeo";
+    double rad_per_unit = 1.0;
+    CommandLine line("unwrap", "unwrap a phase image", "PHASE OUT [options]",
+                     "qsmpi unwrap phase.nii.gz unwrapped.nii.gz --magnitude mag.nii.gz --mask mask.nii.gz");
+    line.positional("PHASE", phase_file, "wrapped phase, NIfTI, radians from -pi to pi (see --rad-per-unit)");
+    line.positional("OUT", out, "unwrapped phase, NIfTI, radians");
+    line.option("method", "NAME", method, "romeo (exact, in space) | laplacian (smooth, loses harmonic parts)");
+    line.option("magnitude", "FILE", magnitude_file, "magnitude, any unit; guides romeo");
+    line.option("mask", "FILE", mask_file, "voxels to unwrap; default: all");
+    line.option("rad-per-unit", "X", rad_per_unit, "radians for one unit of PHASE, e.g. 0.000767 where 4096 is pi");
+    if (!line.parse(arguments)) return exit_done;
+    if (method != "romeo" && method != "laplacian")
+        throw UsageError(str("--method: '", method, "' is not one of romeo, laplacian"));
+
+    io::Image phase = io::read_image(phase_file);
+    const auto magnitude = read_optional(magnitude_file, phase, "magnitude");
+    const Mask mask = read_mask_like(mask_file, phase);
+    scale(phase.data, rad_per_unit);
+    double largest = 0.0;
+    for (const float p : phase.data.span()) {
+        if (std::isfinite(p)) largest = std::max(largest, std::abs(static_cast<double>(p)));
+    }
+    require(largest <= 1.01 * units::pi, str(phase_file, ": phase reaches ", largest,
+                                            ", wrapped phase ends at pi; give its scale by --rad-per-unit"));
+    VolumeF unwrapped;
+    if (method == "romeo") {
+        unwrapped = phase::unwrap_romeo(phase.data, {.magnitude = magnitude ? &*magnitude : nullptr, .mask = &mask});
+    } else {
+        unwrapped = phase::unwrap_laplacian(phase.data);
+        for (std::size_t i = 0; i < mask.size(); ++i) {
+            if (mask[i] == 0) unwrapped[i] = 0.0F;
+        }
+    }
+    io::write_nifti(out, unwrapped, phase.header.geometry, "unwrapped phase [rad]");
+    return exit_done;
+}
+
+}  // namespace qsmpi::apps

@@ -1,0 +1,35 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "qsmpi/io/bids.hpp"
+#include "qsmpi/pipeline/options.hpp"
+
+namespace qsmpi::apps {
+
+/// One acquisition as the plan shows it.
+struct PlannedJob {
+    std::string key;
+    std::size_t n_echoes = 0;
+    Dims dims;                    ///< 0 if the images were not opened
+    double memory_mb = 0.0;       ///< 0 if the images were not opened
+    bool refused = false;
+};
+
+/// Everything that --dry-run prints and --report-json writes.
+struct RunReport {
+    std::vector<PlannedJob> jobs;
+    std::vector<io::ImageDecision> images;
+    std::vector<io::Finding> findings;
+    pipeline::ChainOptions options;
+};
+
+/// The findings, one line each, errors first.
+[[nodiscard]] std::string findings_text(const std::vector<io::Finding>& findings);
+/// Images with what becomes of them and why, then the jobs.
+[[nodiscard]] std::string plan_text(const RunReport& report);
+[[nodiscard]] nlohmann::json report_json(const RunReport& report);
+
+}  // namespace qsmpi::apps
