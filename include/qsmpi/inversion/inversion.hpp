@@ -9,7 +9,7 @@ namespace qsmpi::inversion {
 struct Result {
     VolumeF chi_ppm;  ///< 0 outside the mask; unreferenced
     int iterations = 0;
-    double relative_residual = 0.0;
+    double relative_residual = 0.0;  ///< ||x - x_before|| / ||x|| of the last iteration; 0 for direct methods
     bool converged = true;
 };
 

@@ -1,0 +1,39 @@
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qsmpi/inversion/inversion.hpp"
+
+namespace qsmpi::inversion {
+
+/// Everything that a method may use; each takes what it needs.
+struct Problem {
+    const VolumeF* local_field_ppm = nullptr;  ///< required
+    const Mask* mask = nullptr;                ///< required
+    const VolumeF* weight = nullptr;           ///< relative trust in the field, mean 1 in the mask, 0: unknown; null: all alike
+    const VolumeF* magnitude = nullptr;        ///< any unit; null: none
+    UnitVector b0_direction_ijk{0.0, 0.0, 1.0};
+    double lambda = 0.0;                       ///< strength of the regularisation in the method's unit; 0: its default
+    Observer observer{};
+};
+
+/// A row of the registry. Each method's source file defines its own.
+struct Method {
+    std::string_view name;
+    std::string_view help;        ///< one line
+    std::string_view parameters;  ///< the defaults as text
+    std::string_view sentence;    ///< for a paper's methods section
+    std::string_view citation;
+    Result (*run)(const Problem& problem);
+};
+
+/// All methods; the first is the default.
+[[nodiscard]] std::span<const Method* const> methods();
+[[nodiscard]] std::vector<std::string> method_names();
+/// The method of this name; "default" is the first.
+/// @throws InputError naming all methods and the nearest name
+[[nodiscard]] const Method& method(std::string_view name);
+
+}  // namespace qsmpi::inversion

@@ -1,0 +1,40 @@
+#pragma once
+#include "qsmpi/inversion/inversion.hpp"
+
+namespace qsmpi::inversion {
+
+/// How total variation measures a gradient: the sum of its components' magnitudes, or its length.
+enum class TvNorm { anisotropic, isotropic };
+
+/// Settings of tv().
+struct TvOptions {
+    double lambda = 2e-4;        ///< weight of the total variation [ppm mm]
+    double rho = 0.0;            ///< penalty of the gradient splitting; 0: 100 lambda
+    double mu = 1.0;             ///< penalty of the data splitting (only with weights)
+    double relaxation = 1.6;     ///< over-relaxation, in [1, 1.9]
+    TvNorm norm = TvNorm::anisotropic;
+    int max_iterations = 60;
+    double tolerance = 1e-3;     ///< stops when ||x - x_before|| < tolerance ||x||
+    int pad_voxels = 16;         ///< least zero padding of each axis
+    double pad_fraction = 0.25;
+};
+
+/// Susceptibility by total variation regularisation: min 1/2 ||w (D x - f)||^2 + lambda ||grad x||_1 by ADMM.
+///
+/// @param local_field_ppm   background-free field relative to B0 [ppm]; shape (nx, ny, nz)
+/// @param mask              voxels to reconstruct; same grid as the field
+/// @param b0_direction_ijk  unit vector of B0 in voxel axes
+/// @param weight            relative trust w in each voxel's field (about 1 / sigma, mean 1, 0: unknown); null: w = 1
+///                          everywhere and the field is 0 outside the mask, which takes half the time
+/// @param observer          told after each iteration
+/// @return susceptibility [ppm], 0 outside the mask. Outside of the mask's box gradients are penalised quadratically
+/// @throws InputError if the grids differ, a weight is negative or not finite, or an option is out of its range
+///
+/// About 1.3 F an iteration without and 2.5 F with weights, where F is a pair of FFTs of the padded box; volumes of
+/// the box's size: 6, and 1 spectrum; with weights 8, and 3 of the padded size. Same bits for any number of threads.
+/// Bilgic et al., Magn. Reson. Med. 72(5):1444-1459, 2014.
+[[nodiscard]] Result tv(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+                        const TvOptions& options = {}, const VolumeF* weight = nullptr,
+                        const Observer& observer = {});
+
+}  // namespace qsmpi::inversion

@@ -1,0 +1,37 @@
+#pragma once
+#include "qsmpi/core/volume.hpp"
+#include "qsmpi/inversion/tv.hpp"
+
+namespace qsmpi::inversion::detail {
+
+/// The splitting z = grad x with scaled dual u of an ADMM for total variation, on the box of the data.
+///
+/// Only v = grad x + u (relaxed) is kept: z = shrink(v, t) and u = v - z both follow from it. Gradients are forward
+/// differences [1/mm] within the box; across its far faces they are 0, so nothing reaches beyond the box.
+class GradientSplit {
+public:
+    /// @param threshold  t = lambda / rho of the shrinkage
+    GradientSplit(const Grid& box, TvNorm norm, double threshold, double relaxation);
+
+    /// Starts from z = shrink(grad x, t), u = grad x - z.
+    void start(const VolumeF& x);
+    /// v <- relaxation grad x + (1 - relaxation) z + u: one sweep, 4 reads and 3 writes a voxel.
+    void update(const VolumeF& x);
+    /// The same; returns the sum over voxels of |grad x - z_new|.
+    [[nodiscard]] double update_and_measure(const VolumeF& x);
+    /// One row of grad^T (z - u), the source of the x-update.
+    void row(std::size_t y, std::size_t z, float* out) const;
+    /// Raises the penalty rho by `factor`: u and t shrink by it, z stays.
+    void raise_penalty(double factor);
+
+private:
+    template <bool isotropic, bool measure>
+    double sweep(const VolumeF& x, float relaxation);
+
+    Grid grid_;
+    TvNorm norm_;
+    float threshold_, relaxation_;
+    VolumeF vx_, vy_, vz_;
+};
+
+}  // namespace qsmpi::inversion::detail

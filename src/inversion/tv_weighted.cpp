@@ -1,0 +1,132 @@
+#include "tv_weighted.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "qsmpi/core/parallel.hpp"
+
+namespace qsmpi::inversion::detail {
+
+using numerics::Tile;
+
+namespace {
+
+struct Sums {
+    double change = 0.0, norm = 0.0;
+    Sums& operator+=(const Sums& other)
+    {
+        change += other.change;
+        norm += other.norm;
+        return *this;
+    }
+};
+
+}  // namespace
+
+WeightedTv::WeightedTv(const numerics::Fft3& fft, const numerics::DipoleKernel& dipole, const VolumeF& field_ppm,
+                       const Mask& mask, const VolumeF& weight, double mu, const TvAdmm::Settings& settings)
+    : fft_(fft),
+      dipole_(dipole),
+      laplacian_(fft.grid()),
+      mu_(static_cast<float>(mu)),
+      rho_(static_cast<float>(settings.rho)),
+      relaxation_(static_cast<float>(settings.relaxation)),
+      split_(field_ppm.grid(), settings.norm, settings.lambda / settings.rho, settings.relaxation),
+      trust_(field_ppm.grid()),
+      pulled_(field_ppm.grid()),
+      t_(fft.grid(), 0.0F),
+      x_(field_ppm.grid(), 0.0F),
+      next_(field_ppm.grid()),
+      spectrum_(fft.grid().dims),
+      work_(fft.grid().dims)
+{
+    parallel::for_blocks(trust_.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            const float w = mask[i] != 0 ? weight[i] : 0.0F;
+            require(w >= 0.0F && std::isfinite(w),
+                    str("tv: a weight in the mask is ", w, "; expected finite numbers from 0, 0 where the field is unknown"));
+            trust_[i] = w * w / (w * w + mu_);
+            pulled_[i] = trust_[i] * field_ppm[i];
+        }
+    });
+}
+
+double WeightedTv::step()
+{
+    update_x();
+    split_.update(x_);
+    return change_;
+}
+
+// X = (mu D F(v - e) + rho F grad^T(z - u)) / (mu D^2 + rho L), and D X in the same go.
+void WeightedTv::update_x()
+{
+    const Dims& box = x_.dims();
+    fft_.forward_rows(box, [&](std::size_t y, std::size_t z, float* row) { split_.row(y, z, row); }, spectrum_);
+    const std::size_t stride = spectrum_.half_x() * t_.dims().ny;
+    fft_.filter_rows(
+        t_.dims(), [&](std::size_t y, std::size_t z, float* row) { data_row(y, z, row); }, t_.dims(),
+        [&](std::size_t y, std::size_t z, const float* row) { accept_dipole_row(y, z, row); },
+        [&](const Tile& tile) {
+            const std::size_t n = tile.nz * Tile::width;
+            AlignedBuffer<float> scratch(2 * n);
+            float *d = scratch.data(), *l = d + n;
+            dipole_.tile(tile, d);
+            laplacian_.tile(tile, l);
+            for (std::size_t i = 0; i < n; ++i) l[i] = 1.0F / (mu_ * d[i] * d[i] + rho_ * l[i]);
+            if (tile.x0 == 0 && tile.y == 0) l[0] = 0.0F;
+            for (std::size_t z = 0; z < tile.nz; ++z) {
+                auto* from_data = reinterpret_cast<float*>(tile.data + z * Tile::width);
+                auto* from_gradient = reinterpret_cast<float*>(spectrum_.row(tile.y, 0) + tile.x0 + z * stride);
+                for (std::size_t j = 0; j < 2 * tile.n_x; ++j) {
+                    const float dipole = d[z * Tile::width + j / 2], inverse = l[z * Tile::width + j / 2];
+                    const float x = (mu_ * dipole * from_data[j] + rho_ * from_gradient[j]) * inverse;
+                    from_gradient[j] = x;
+                    from_data[j] = dipole * x;
+                }
+            }
+        },
+        work_);
+    fft_.inverse(spectrum_, next_);
+    const Sums sums = parallel::sum_blocks<Sums>(x_.size(), [&](std::size_t begin, std::size_t end) {
+        Sums part;
+        for (std::size_t i = begin; i < end; ++i) {
+            const auto value = static_cast<double>(next_[i]), difference = value - static_cast<double>(x_[i]);
+            part.change += difference * difference;
+            part.norm += value * value;
+        }
+        return part;
+    });
+    change_ = sums.norm > 0.0 ? std::sqrt(sums.change / sums.norm) : 0.0;
+    std::swap(x_, next_);
+}
+
+// v - e = 2 v - t, where v = pulled + (1 - trust) t.
+void WeightedTv::data_row(std::size_t y, std::size_t z, float* row) const
+{
+    const Dims& box = x_.dims();
+    const float* t = &t_(0, y, z);
+    std::size_t i = 0;
+    if (y < box.ny && z < box.nz) {
+        const float *trust = &trust_(0, y, z), *pulled = &pulled_(0, y, z);
+        for (; i < box.nx; ++i) row[i] = 2.0F * (pulled[i] - trust[i] * t[i]) + t[i];
+    }
+    for (; i < t_.dims().nx; ++i) row[i] = t[i];
+}
+
+// t <- a D x + (1 - a) v + e with e = t - v; where w = 0 that is a D x + (1 - a) t.
+void WeightedTv::accept_dipole_row(std::size_t y, std::size_t z, const float* row)
+{
+    const Dims& box = x_.dims();
+    const float a = relaxation_, rest = 1.0F - a;
+    float* t = &t_(0, y, z);
+    std::size_t i = 0;
+    if (y < box.ny && z < box.nz) {
+        const float *trust = &trust_(0, y, z), *pulled = &pulled_(0, y, z);
+        for (; i < box.nx; ++i) t[i] = a * (row[i] - pulled[i] + trust[i] * t[i]) + rest * t[i];
+    }
+    for (; i < t_.dims().nx; ++i) t[i] = a * row[i] + rest * t[i];
+}
+
+}  // namespace qsmpi::inversion::detail
