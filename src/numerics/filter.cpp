@@ -196,54 +196,116 @@ double mean_positive(const VolumeF& weight)
     return s.n == 0 ? 0.0 : s.total / static_cast<double>(s.n);
 }
 
-/// Normalised convolution with weights from weight_at(index); `known` is the weight that counts as full.
-template <typename Weight>
-VolumeF normalised_convolution(const VolumeF& volume, double sigma_mm, double known, Weight&& weight_at)
+/// Weighted means of blocks of `coarsening`^3 voxels, and their weights.
+constexpr std::size_t coarsening = 4;
+
+struct Coarse {
+    VolumeF value, weight;
+};
+
+/// Weight of a voxel: 1 without a weight volume, 0 where value or weight is not finite.
+struct UsableWeight {
+    const VolumeF& volume;
+    const VolumeF* weight;
+
+    float operator()(std::size_t i) const
+    {
+        const float w = weight == nullptr ? 1.0F : (*weight)[i];
+        return std::isfinite(w) && std::isfinite(volume[i]) ? w : 0.0F;
+    }
+};
+
+Coarse coarsen(const VolumeF& volume, const UsableWeight& weight_at)
+{
+    const auto& d = volume.dims();
+    const auto& h = volume.grid().voxel_mm;
+    const auto blocks = [](std::size_t n) { return (n + coarsening - 1) / coarsening; };
+    constexpr auto wider = static_cast<double>(coarsening);
+    const Grid grid{{blocks(d.nx), blocks(d.ny), blocks(d.nz)}, {wider * h[0], wider * h[1], wider * h[2]}};
+    Coarse coarse{VolumeF(grid), VolumeF(grid)};
+    parallel::for_each(grid.dims.nz, [&](std::size_t block_z) {
+        std::vector<double> product(grid.dims.nx * grid.dims.ny, 0.0), weight(product.size(), 0.0);
+        for (std::size_t z = block_z * coarsening; z < std::min(d.nz, (block_z + 1) * coarsening); ++z)
+            for (std::size_t y = 0; y < d.ny; ++y)
+                for (std::size_t x = 0; x < d.nx; ++x) {
+                    const std::size_t i = d.index(x, y, z), block = x / coarsening + grid.dims.nx * (y / coarsening);
+                    const auto w = static_cast<double>(weight_at(i));
+                    if (!(w > 0.0)) continue;
+                    product[block] += w * static_cast<double>(volume[i]);
+                    weight[block] += w;
+                }
+        for (std::size_t i = 0; i < product.size(); ++i) {
+            const std::size_t at = i + product.size() * block_z;
+            coarse.weight[at] = static_cast<float>(weight[i]);
+            coarse.value[at] = weight[i] > 0.0 ? static_cast<float>(product[i] / weight[i]) : 0.0F;
+        }
+    });
+    return coarse;
+}
+
+/// Trilinear value of a coarse volume at a voxel of the fine grid; constant beyond the outer block centres.
+float interpolate(const VolumeF& coarse, const std::array<std::size_t, 3>& voxel)
+{
+    std::array<std::size_t, 3> low{}, high{};
+    std::array<double, 3> part{};
+    for (std::size_t a = 0; a < 3; ++a) {
+        const auto last = static_cast<double>(coarse.dims()[static_cast<int>(a)] - 1);
+        const double position = (static_cast<double>(voxel[a]) + 0.5) / static_cast<double>(coarsening) - 0.5;
+        const double inside = std::clamp(position, 0.0, last);
+        low[a] = static_cast<std::size_t>(inside);
+        high[a] = std::min(low[a] + 1, static_cast<std::size_t>(last));
+        part[a] = inside - static_cast<double>(low[a]);
+    }
+    double sum = 0.0;
+    for (unsigned corner = 0; corner < 8; ++corner) {
+        const bool ux = (corner & 1U) != 0, uy = (corner & 2U) != 0, uz = (corner & 4U) != 0;
+        sum += (ux ? part[0] : 1.0 - part[0]) * (uy ? part[1] : 1.0 - part[1]) * (uz ? part[2] : 1.0 - part[2]) *
+               static_cast<double>(coarse(ux ? high[0] : low[0], uy ? high[1] : low[1], uz ? high[2] : low[2]));
+    }
+    return static_cast<float>(sum);
+}
+
+/// Normalised convolution; no weight volume means 1 everywhere. `full` is the weight that counts as full.
+VolumeF normalised_convolution(const VolumeF& volume, const VolumeF* weight, double sigma_mm, double full)
 {
     const Grid& grid = volume.grid();
     const auto& d = grid.dims;
-    VolumeF result(grid, 0.0F);
-    if (known <= 0.0) return result;
-    const auto usable = [&](std::size_t i) {
-        const float w = weight_at(i);
-        return std::isfinite(w) && std::isfinite(volume[i]) ? w : 0.0F;
-    };
-    std::vector<std::uint8_t> has_value(grid.size(), 0);
-    const auto smallest = static_cast<float>(1e-3 * known);
-    // Once a pass is wider than the grid, any voxel with weight reaches all others.
-    const double extent_mm = std::hypot(static_cast<double>(d.nx) * grid.voxel_mm[0],
-                                        static_cast<double>(d.ny) * grid.voxel_mm[1],
-                                        static_cast<double>(d.nz) * grid.voxel_mm[2]);
+    if (full <= 0.0) return VolumeF(grid, 0.0F);
+    const UsableWeight usable{volume, weight};
     VolumeF numerator(grid), denominator(grid);
-    for (double sigma = sigma_mm;; sigma *= 4.0) {
-        const Cascade cascade = gaussian_cascade(grid, sigma, Edges::normalised);
-        smooth(cascade, numerator, [&](std::size_t y, std::size_t z, float* row) {
-            const std::size_t first = d.index(0, y, z);
-            for (std::size_t x = 0; x < d.nx; ++x) {
-                const float w = usable(first + x);
-                row[x] = w > 0.0F ? w * volume[first + x] : 0.0F;
-            }
-        });
-        smooth(cascade, denominator, [&](std::size_t y, std::size_t z, float* row) {
-            const std::size_t first = d.index(0, y, z);
-            for (std::size_t x = 0; x < d.nx; ++x) row[x] = usable(first + x);
-        });
-        const bool last = sigma > extent_mm;
-        const auto n_missing = parallel::sum_blocks<std::size_t>(grid.size(), [&](std::size_t begin, std::size_t end) {
-            std::size_t missing = 0;
-            for (std::size_t i = begin; i < end; ++i) {
-                if (has_value[i] != 0) continue;
-                if (denominator[i] >= smallest || (last && denominator[i] > 0.0F)) {
-                    result[i] = numerator[i] / denominator[i];
-                    has_value[i] = 1;
-                } else {
-                    ++missing;
-                }
-            }
-            return missing;
-        });
-        if (n_missing == 0 || last) return result;
-    }
+    const Cascade cascade = gaussian_cascade(grid, sigma_mm, Edges::normalised);
+    smooth(cascade, numerator, [&](std::size_t y, std::size_t z, float* row) {
+        const std::size_t first = d.index(0, y, z);
+        for (std::size_t x = 0; x < d.nx; ++x) {
+            const float w = usable(first + x);
+            row[x] = w > 0.0F ? w * volume[first + x] : 0.0F;
+        }
+    });
+    smooth(cascade, denominator, [&](std::size_t y, std::size_t z, float* row) {
+        const std::size_t first = d.index(0, y, z);
+        for (std::size_t x = 0; x < d.nx; ++x) row[x] = usable(first + x);
+    });
+    const auto smallest = static_cast<float>(1e-3 * full);
+    const auto n_missing = parallel::sum_blocks<std::size_t>(grid.size(), [&](std::size_t begin, std::size_t end) {
+        std::size_t missing = 0;
+        for (std::size_t i = begin; i < end; ++i) {
+            missing += denominator[i] < smallest;
+            numerator[i] = denominator[i] < smallest ? 0.0F : numerator[i] / denominator[i];
+        }
+        return missing;
+    });
+    if (n_missing == 0) return numerator;
+
+    // What is too far from any weight comes from wider smoothing of a coarser grid, which fills its own gaps so.
+    const Coarse coarse = coarsen(volume, usable);
+    const VolumeF wide = normalised_convolution(
+        coarse.value, &coarse.weight, sigma_mm * static_cast<double>(coarsening), mean_positive(coarse.weight));
+    parallel::for_each(d.nz, [&](std::size_t z) {
+        for (std::size_t y = 0; y < d.ny; ++y)
+            for (std::size_t x = 0; x < d.nx; ++x)
+                if (denominator(x, y, z) < smallest) numerator(x, y, z) = interpolate(wide, {x, y, z});
+    });
+    return numerator;
 }
 
 }  // namespace
@@ -255,14 +317,14 @@ VolumeF gaussian_smooth(const VolumeF& volume, double sigma_mm)
     std::atomic<bool> found_bad = false;
     smooth(gaussian_cascade(volume.grid(), sigma_mm, Edges::normalised), out, FiniteRows{volume, &found_bad});
     if (!found_bad) return out;
-    return normalised_convolution(volume, sigma_mm, 1.0, [](std::size_t) { return 1.0F; });
+    return normalised_convolution(volume, nullptr, sigma_mm, 1.0);
 }
 
 VolumeF gaussian_smooth(const VolumeF& volume, const VolumeF& weight, double sigma_mm)
 {
     require_same_grid(volume, weight, "gaussian_smooth: volume and weight");
     if (!(sigma_mm > 0.0)) return volume.clone();
-    return normalised_convolution(volume, sigma_mm, mean_positive(weight), [&](std::size_t i) { return weight[i]; });
+    return normalised_convolution(volume, &weight, sigma_mm, mean_positive(weight));
 }
 
 void gaussian_smooth_complex(VolumeF& real, VolumeF& imaginary, double sigma_mm)

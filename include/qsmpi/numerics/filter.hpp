@@ -7,8 +7,8 @@ namespace qsmpi::numerics {
 /// deviation is exact for every sigma, the cost does not depend on it. Symmetric and independent of threads.
 ///
 /// Weight 0 excludes a voxel, and so does a value that is not finite. Where G*w vanishes (< 1e-3 of what the mean
-/// positive weight would give) the value comes from a second, 4 times wider pass, and so on until every voxel has one;
-/// all 0 if no voxel has weight. Windows are truncated at the border of the grid.
+/// positive weight would give) the value comes from a 4 times wider pass on a 4 times coarser grid, and so on until
+/// every voxel has one; all 0 if no voxel has weight. Windows are truncated at the border of the grid.
 /// @param sigma_mm  standard deviation; <= 0 returns the input
 /// @throws InputError if a weight is negative or the grids differ
 ///
