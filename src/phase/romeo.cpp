@@ -30,40 +30,65 @@ int TurnCounts::median() const
     return static_cast<int>(i) - limit;
 }
 
-VolumeF unwrap_regions(const VolumeF& wrapped_phase_rad, const RomeoInput& input,
-                       const std::function<int(const Region&, const EdgeCosts&, const VolumeF&)>& shift_of)
+namespace {
+
+/// Turns of every region. Voxels of all regions but the largest are listed region by region.
+std::vector<int> shifts_of(const UnwrappedRegions& regions, const RegionShift& shift_of)
 {
+    const std::size_t n_regions = regions.region_sizes.size();
+    std::vector<int> shifts(n_regions, 0);
+    if (n_regions == 0) return shifts;
+    shifts[0] = shift_of({.largest_of = &regions}, regions.phase_rad);
+    if (n_regions == 1) return shifts;
+
+    std::vector<std::size_t> end(n_regions, 0);
+    for (std::size_t r = 1; r + 1 < n_regions; ++r) end[r + 1] = end[r] + regions.region_sizes[r];
+    std::vector<std::uint32_t> voxels(end.back() + regions.region_sizes.back());
+    for (std::size_t v = 0; v < regions.phase_rad.size(); ++v) {
+        const std::uint32_t region = regions.region_of.data()[v];
+        if (region != 0 && region != UnwrappedRegions::outside) voxels[end[region]++] = static_cast<std::uint32_t>(v);
+    }
+    parallel::for_each(n_regions - 1, [&](std::size_t i) {
+        const std::size_t r = i + 1, size = regions.region_sizes[r];
+        shifts[r] = shift_of({.voxels = std::span(voxels).subspan(end[r] - size, size)}, regions.phase_rad);
+    });
+    return shifts;
+}
+
+}  // namespace
+
+VolumeF unwrap_regions(const VolumeF& wrapped_phase_rad, const RomeoInput& input, const RegionShift& shift_of)
+{
+    const std::size_t n = wrapped_phase_rad.size();
+    require(n > 0, "romeo: the phase volume is empty");
+    require(n < UnwrappedRegions::outside,
+            str("romeo: ", n, " voxels are more than the 2^32 - 2 that can be numbered; crop the volume"));
     // The third term costs time and helps only where nothing better is known: romeo3 with magnitude, else romeo4.
     const WeightTerms terms = weight_terms(wrapped_phase_rad, input, input.magnitude == nullptr);
-    EdgeCosts costs(terms, input.mask, wrapped_phase_rad.grid());
-    VolumeF phase(wrapped_phase_rad.grid());
-    parallel::for_blocks(phase.size(), [&](std::size_t begin, std::size_t end) {
-        std::copy(wrapped_phase_rad.data() + begin, wrapped_phase_rad.data() + end, phase.data() + begin);
-    });
-    const int shift =
-        grow_regions(costs, phase, [&](const Region& region) { return shift_of(region, costs, phase); });
+    UnwrappedRegions regions =
+        unwrap_along_forest(EdgeCosts(terms, input.mask, wrapped_phase_rad.grid()), wrapped_phase_rad);
+    const std::vector<int> shifts = shifts_of(regions, shift_of);
+    if (std::all_of(shifts.begin(), shifts.end(), [](int s) { return s == 0; })) return std::move(regions.phase_rad);
 
-    // Count the turns once more against the input, so that no round-off of repeated turns stays.
-    parallel::for_blocks(phase.size(), [&](std::size_t begin, std::size_t end) {
-        const float* wrapped = wrapped_phase_rad.data();
-        float* out = phase.data();
+    // Count the turns again from the wrapped phase, so that each voxel is rounded once.
+    parallel::for_blocks(n, [&](std::size_t begin, std::size_t end) {
         for (std::size_t v = begin; v < end; ++v) {
-            const float turns = std::rint((out[v] - wrapped[v]) * turns_per_rad_f) + static_cast<float>(shift);
-            const bool inside = takes_part(wrapped_phase_rad, input.mask, v);
-            out[v] = inside ? wrapped[v] + two_pi_f * turns : 0.0f;
+            const std::uint32_t region = regions.region_of.data()[v];
+            if (region == UnwrappedRegions::outside) continue;
+            const float base = wrap(wrapped_phase_rad[v]);
+            const float turns = std::rint((regions.phase_rad[v] - base) * turns_per_rad_f);
+            regions.phase_rad[v] = base + two_pi_f * (turns + static_cast<float>(shifts[region]));
         }
     });
-    return phase;
+    return std::move(regions.phase_rad);
 }
 
 VolumeF unwrap_romeo(const VolumeF& wrapped_phase_rad, const RomeoInput& input)
 {
-    return unwrap_regions(wrapped_phase_rad, input,
-                          [&](const Region& region, const EdgeCosts& costs, const VolumeF& phase) {
-                              return -sum_region<TurnCounts>(region, costs, wrapped_phase_rad, input.mask, 1,
-                                                             [&](std::size_t v, TurnCounts& c) { c.add(phase[v]); })
-                                          .median();
-                          });
+    return unwrap_regions(wrapped_phase_rad, input, [](const Region& region, const VolumeF& phase) {
+        return -sum_region<TurnCounts>(region, phase.size(), 1, [&](std::size_t v, TurnCounts& c) { c.add(phase[v]); })
+                    .median();
+    });
 }
 
 VolumeF romeo_quality(const VolumeF& wrapped_phase_rad, const RomeoInput& input)

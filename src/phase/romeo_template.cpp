@@ -42,21 +42,19 @@ void check(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude, s
 }
 
 /// Turns to add to a region of the template.
-int template_shift(const Region& region, const EdgeCosts& costs, const VolumeF& unwrapped,
-                   std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
-                   std::span<const double> ratios, const Mask* mask)
+int template_shift(const Region& region, const VolumeF& unwrapped, std::span<const VolumeF> phase,
+                   std::span<const VolumeF> magnitude, std::span<const double> ratios)
 {
     const bool ambiguous = !tells_aliases_apart(ratios);
-    const auto evidence =
-        sum_region<TemplateEvidence>(region, costs, phase[0], mask, evidence_stride, [&](std::size_t v, TemplateEvidence& e) {
-            e.turns.add(unwrapped[v]);
-            if (ambiguous) return;
-            for (std::size_t k = 1; k < phase.size(); ++k) {
-                const float m = magnitude.empty() ? 1.0f : magnitude[k][v];
-                e.aliases.add(k, static_cast<double>(m) * static_cast<double>(m),
-                              phase[k][v] - static_cast<float>(ratios[k]) * unwrapped[v]);
-            }
-        });
+    const auto add = [&](std::size_t v, TemplateEvidence& e) {
+        e.turns.add(unwrapped[v]);
+        if (ambiguous) return;
+        for (std::size_t k = 1; k < phase.size(); ++k) {
+            const double m = magnitude.empty() ? 1.0 : static_cast<double>(magnitude[k][v]);
+            e.aliases.add(k, m * m, phase[k][v] - static_cast<float>(ratios[k]) * unwrapped[v]);
+        }
+    };
+    const auto evidence = sum_region<TemplateEvidence>(region, unwrapped.size(), evidence_stride, add);
     const int centre = -evidence.turns.median();
     return ambiguous ? centre : evidence.aliases.best_turns(ratios, centre);
 }
@@ -71,7 +69,10 @@ void unwrap_in_time(std::span<const VolumeF> phase, std::span<const VolumeF> mag
         std::array<float, chunk> sum_mmtu, sum_mmtt, inside;
         for (std::size_t begin = block_begin; begin < block_end; begin += chunk) {
             const std::size_t n = std::min(chunk, block_end - begin);
-            for (std::size_t i = 0; i < n; ++i) inside[i] = takes_part(phase[0], mask, begin + i) ? 1.0f : 0.0f;
+            for (std::size_t i = 0; i < n; ++i) {
+                const bool in = mask == nullptr || (*mask)[begin + i] != 0;
+                inside[i] = in && std::isfinite(phase[0][begin + i]) ? 1.0f : 0.0f;
+            }
             sum_mmtu.fill(0.0f);
             sum_mmtt.fill(0.0f);
             for (std::size_t k = 0; k < phase.size(); ++k) {
@@ -116,11 +117,9 @@ std::vector<VolumeF> unwrap_romeo_template(std::span<const VolumeF> wrapped_phas
     for (const double t : echo_times_s) ratios.push_back(t / echo_times_s[0]);
 
     std::vector<VolumeF> unwrapped;
-    unwrapped.push_back(unwrap_regions(wrapped_phase_rad[0], input,
-                                       [&](const Region& region, const EdgeCosts& costs, const VolumeF& so_far) {
-                                           return template_shift(region, costs, so_far, wrapped_phase_rad, magnitude,
-                                                                 ratios, mask);
-                                       }));
+    unwrapped.push_back(unwrap_regions(wrapped_phase_rad[0], input, [&](const Region& region, const VolumeF& so_far) {
+        return template_shift(region, so_far, wrapped_phase_rad, magnitude, ratios);
+    }));
     for (std::size_t k = 1; k < n_echoes; ++k) unwrapped.emplace_back(wrapped_phase_rad[0].grid());
     if (n_echoes > 1) unwrap_in_time(wrapped_phase_rad, magnitude, echo_times_s, mask, unwrapped);
     return unwrapped;

@@ -1,40 +1,45 @@
 #pragma once
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <span>
 
 #include "qsmpi/core/parallel.hpp"
-#include "romeo_growth.hpp"
+#include "qsmpi/phase/romeo.hpp"
+#include "spanning_forest.hpp"
 
 namespace qsmpi::phase {
 
-/// Whether a voxel takes part in unwrapping.
-[[nodiscard]] inline bool takes_part(const VolumeF& wrapped_phase_rad, const Mask* mask, std::size_t v)
-{
-    return std::isfinite(wrapped_phase_rad[v]) && (mask == nullptr || (*mask)[v] != 0);
-}
+/// Voxels that hang together: the largest region of a volume, or a list of voxels.
+struct Region {
+    const UnwrappedRegions* largest_of = nullptr;
+    std::span<const std::uint32_t> voxels;
+};
 
-/// Unwraps region after region; `shift_of(region, phase so far)` says how many turns each one is to be moved.
-/// The result is wrapped_phase_rad plus multiples of 2 pi, 0 outside.
+/// Says how many turns a region is to be moved, given the phase as it is so far.
+using RegionShift = std::function<int(const Region&, const VolumeF& unwrapped_phase_rad)>;
+
+/// Unwraps along the minimum spanning forest and moves each region by the turns that `shift_of` wants for it.
+/// The result is wrapped_phase_rad plus multiples of 2 pi, 0 outside. `shift_of` must be safe to call from threads.
 [[nodiscard]] VolumeF unwrap_regions(const VolumeF& wrapped_phase_rad, const RomeoInput& input,
-                                     const std::function<int(const Region&, const EdgeCosts&, const VolumeF&)>& shift_of);
+                                     const RegionShift& shift_of);
 
 /// Sum over the voxels of a region of what body(voxel, sum) adds to `sum`; same bits for any number of threads.
-/// @param stride  look at every stride-th voxel of the volume, at least at one of each block of a large region
+/// @param stride  of the largest region look at every stride-th voxel only
 template <typename Sum, typename Body>
-[[nodiscard]] Sum sum_region(const Region& region, const EdgeCosts& costs, const VolumeF& wrapped_phase_rad,
-                             const Mask* mask, std::size_t stride, Body&& body)
+[[nodiscard]] Sum sum_region(const Region& region, std::size_t n_voxels, std::size_t stride, Body&& body)
 {
-    if (!region.first) {
+    if (region.largest_of == nullptr) {
         Sum sum{};
         for (const std::uint32_t v : region.voxels) body(v, sum);
         return sum;
     }
-    return parallel::sum_blocks<Sum>(wrapped_phase_rad.size(), [&](std::size_t begin, std::size_t end) {
+    const std::uint32_t* region_of = region.largest_of->region_of.data();
+    return parallel::sum_blocks<Sum>(n_voxels, [&](std::size_t begin, std::size_t end) {
         Sum sum{};
         for (std::size_t v = begin; v < end; v += stride) {
-            if (costs.visited(v) && takes_part(wrapped_phase_rad, mask, v)) body(v, sum);
+            if (region_of[v] == 0) body(v, sum);
         }
         return sum;
     });
