@@ -40,15 +40,20 @@ Request parse(const std::vector<std::string>& words)
             require(i + 1 < words.size(), words[i] + " wants a value");
             return words[++i];
         };
-        if (words[i] == "--threads") r.threads = std::stoi(value());
-        else if (words[i] == "--runs") r.runs = std::stoi(value());
-        else if (words[i] == "--estimate") r.measure = false;
+        if (words[i] == "--threads")
+            r.threads = std::stoi(value());
+        else if (words[i] == "--runs")
+            r.runs = std::stoi(value());
+        else if (words[i] == "--estimate")
+            r.measure = false;
         else if (words[i] == "--data")
             require(std::sscanf(value().c_str(), "%zu,%zu,%zu", &r.data.nx, &r.data.ny, &r.data.nz) == 3,
                     "--data wants NX,NY,NZ");
-        else sizes.push_back(std::stoul(words[i]));
+        else
+            sizes.push_back(std::stoul(words[i]));
     }
-    require(sizes.size() == 3, "usage: benchmark_fft NX NY NZ [--data NX,NY,NZ] [--threads 2] [--runs 11] [--estimate]");
+    require(sizes.size() == 3,
+            "usage: benchmark_fft NX NY NZ [--data NX,NY,NZ] [--threads 2] [--runs 11] [--estimate]");
     r.grid = {sizes[0], sizes[1], sizes[2]};
     if (r.data.size() == 0) r.data = r.grid;
     return r;
@@ -117,7 +122,11 @@ int run(const Request& r)
     const auto multiplier = dipole.multiplier();
     const std::map<std::string, std::function<void()>> forms{
         {"filter_tiles", [&] { fft.filter_tiles(in, out, multiply, work); }},
-        {"filter_tiles_without_factors", [&] { fft.filter_tiles(in, out, [](const Tile&) {}, work); }},
+        {"filter_tiles_without_factors",
+         [&] {
+             fft.filter_tiles(
+                 in, out, [](const Tile&) {}, work);
+         }},
         {"filter_rows_multiplier", [&] { fft.filter(in, out, multiplier, work); }},
         {"forward_then_inverse", [&] {
              fft.forward(in, work);
@@ -140,11 +149,13 @@ int run(const Request& r)
     for (std::size_t z = 0; z < r.data.nz; ++z)
         for (std::size_t y = 0; y < r.data.ny; ++y)
             for (std::size_t x = 0; x < r.data.nx; ++x) {
-                const double expected = static_cast<double>(whole.real()[x + whole.pitch() * (y + r.grid.ny * z)]);
+                const double expected =
+                    static_cast<double>(whole.real()[x + whole.pitch() * (y + r.grid.ny * z)]);
                 error += std::pow(static_cast<double>(out(x, y, z)) - expected, 2);
                 size += expected * expected;
             }
-    require(std::sqrt(error / size) < 1e-5, str("benchmark_fft: results differ by ", std::sqrt(error / size)));
+    require(std::sqrt(error / size) < 1e-5,
+            str("benchmark_fft: results differ by ", std::sqrt(error / size)));
 
     benchmark::Timing pair;
     std::map<std::string, benchmark::Timing> timings;

@@ -32,9 +32,12 @@ int run(const std::vector<std::string>& words)
     for (std::size_t i = 0; i < words.size(); ++i) {
         const bool is_option = words[i] == "--threads" || words[i] == "--runs";
         require(!is_option || i + 1 < words.size(), words[i] + " wants a value");
-        if (!is_option) sizes.push_back(std::stoul(words[i]));
-        else if (words[i++] == "--threads") threads = std::stoi(words[i]);
-        else runs = std::stoi(words[i]);
+        if (!is_option)
+            sizes.push_back(std::stoul(words[i]));
+        else if (words[i++] == "--threads")
+            threads = std::stoi(words[i]);
+        else
+            runs = std::stoi(words[i]);
     }
     require(sizes.size() == 3, "usage: benchmark_filters NX NY NZ [--threads 2] [--runs 11]");
     parallel::set_threads(threads);
@@ -48,7 +51,8 @@ int run(const std::vector<std::string>& words)
                 const auto part = [](std::size_t a, std::size_t n) {
                     return (2.0 * static_cast<double>(a) / static_cast<double>(n - 1) - 1.0) / 0.7;
                 };
-                const double r = std::hypot(part(x, grid.dims.nx), part(y, grid.dims.ny), part(z, grid.dims.nz));
+                const double r =
+                    std::hypot(part(x, grid.dims.nx), part(y, grid.dims.ny), part(z, grid.dims.nz));
                 const std::size_t random = i * 2654435761U % 1000;
                 mask[i] = r <= 1.0 && !(r > 0.8 && random < 20);
                 volume[i] = static_cast<float>(random) / 1000.0F;
@@ -61,7 +65,9 @@ int run(const std::vector<std::string>& words)
     VolumeF result;
     Mask region;
     const double mean = sum(volume) / static_cast<double>(volume.size());
-    const auto near_mean = [&] { return std::abs(sum(result) / static_cast<double>(result.size()) - mean) < 0.01; };
+    const auto near_mean = [&] {
+        return std::abs(sum(result) / static_cast<double>(result.size()) - mean) < 0.01;
+    };
     const auto smaller = [&] { return count(region) < count(mask); };
     const auto larger = [&] { return count(region) > count(mask); };
 
@@ -83,7 +89,8 @@ int run(const std::vector<std::string>& words)
         {"largest_component", [&] { region = largest_component(mask); }, [&] { return !larger(); }},
         {"ball_spectrum_6mm", [&] { static_cast<void>(ball_spectrum(fft, 6.0, work)); }, [] { return true; }},
         {"gradient", [&] { gradient(volume, gx, gy, gz); }, [&] { return std::abs(sum(gx)) < 1.0; }},
-        {"gradient_adjoint", [&] { gradient_adjoint(gx, gy, gz, volume); }, [&] { return std::abs(sum(volume)) < 1.0; }},
+        {"gradient_adjoint", [&] { gradient_adjoint(gx, gy, gz, volume); },
+         [&] { return std::abs(sum(volume)) < 1.0; }},
         {"dot", [&] { static_cast<void>(dot(gx, gx)); }, [] { return true; }}};
 
     nlohmann::json report{{"grid", sizes}, {"threads", threads}};

@@ -26,7 +26,9 @@ public:
     [[nodiscard]] double median() const { return quantile(0.5); }
     [[nodiscard]] nlohmann::json json() const
     {
-        return {{"median_s", quantile(0.5)}, {"least_s", quantile(0.0)}, {"quartiles_s", {quantile(0.25), quantile(0.75)}}};
+        return {{"median_s", quantile(0.5)},
+                {"least_s", quantile(0.0)},
+                {"quartiles_s", {quantile(0.25), quantile(0.75)}}};
     }
 
 private:

@@ -94,7 +94,8 @@ Mask region_of(const VolumeF& segmentation, const Mask& mask, const std::vector<
     Mask region(mask.grid());
     parallel::for_blocks(mask.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i)
-            region[i] = mask[i] != 0 && std::find(labels.begin(), labels.end(), label_at(segmentation, i)) != labels.end();
+            region[i] = mask[i] != 0 &&
+                        std::find(labels.begin(), labels.end(), label_at(segmentation, i)) != labels.end();
     });
     return region;
 }
@@ -156,8 +157,11 @@ double moment_ratio(const VolumeF& truth, const VolumeF& map, const Mask& calcif
 double streak_ppb(const VolumeF& truth, const VolumeF& map, const Mask& calcification, const Mask& mask)
 {
     const auto& d = mask.dims();
-    const numerics::Box near = numerics::bounding_box(calcification, 1), far = numerics::bounding_box(calcification, 6);
-    const auto within = [](std::size_t i, std::size_t first, std::size_t n) { return i >= first && i < first + n; };
+    const numerics::Box near = numerics::bounding_box(calcification, 1),
+                        far = numerics::bounding_box(calcification, 6);
+    const auto within = [](std::size_t i, std::size_t first, std::size_t n) {
+        return i >= first && i < first + n;
+    };
     double n = 0.0, sum = 0.0, squares = 0.0;
     for (std::size_t z = far.first.nz; z < far.first.nz + far.dims.nz; ++z)
         for (std::size_t y = far.first.ny; y < far.first.ny + far.dims.ny; ++y)
@@ -186,16 +190,17 @@ Score score(const VolumeF& truth_ppm, const VolumeF& map_ppm, const Mask& mask, 
     require(n_inside > 0, "score: the mask is empty; expected the voxels where the truth is known");
 
     VolumeF truth(mask.grid()), map(mask.grid());
-    const auto n_covered = parallel::sum_blocks<std::size_t>(mask.size(), [&](std::size_t begin, std::size_t end) {
-        std::size_t n = 0;
-        for (std::size_t i = begin; i < end; ++i) {
-            truth[i] = mask[i] != 0 ? truth_ppm[i] : 0.0F;
-            map[i] = mask[i] != 0 && std::isfinite(map_ppm[i]) ? map_ppm[i] : 0.0F;
-            require(std::isfinite(truth[i]), "score: the truth is not finite inside the mask");
-            n += map[i] != 0.0F;
-        }
-        return n;
-    });
+    const auto n_covered =
+        parallel::sum_blocks<std::size_t>(mask.size(), [&](std::size_t begin, std::size_t end) {
+            std::size_t n = 0;
+            for (std::size_t i = begin; i < end; ++i) {
+                truth[i] = mask[i] != 0 ? truth_ppm[i] : 0.0F;
+                map[i] = mask[i] != 0 && std::isfinite(map_ppm[i]) ? map_ppm[i] : 0.0F;
+                require(std::isfinite(truth[i]), "score: the truth is not finite inside the mask");
+                n += map[i] != 0.0F;
+            }
+            return n;
+        });
 
     Score s;
     s.coverage_percent = 100.0 * static_cast<double>(n_covered) / static_cast<double>(n_inside);
@@ -209,12 +214,15 @@ Score score(const VolumeF& truth_ppm, const VolumeF& map_ppm, const Mask& mask, 
     if (segmentation == nullptr) return s;
 
     require_same_grid(truth_ppm, *segmentation, "score: truth and segmentation");
-    const auto in_region = [&](const std::vector<int>& which) { return region_of(*segmentation, mask, which); };
+    const auto in_region = [&](const std::vector<int>& which) {
+        return region_of(*segmentation, mask, which);
+    };
     s.nrmse_tissue_percent = nrmse(truth, map, in_region(labels.tissue)).detrended_percent;
     s.nrmse_deep_grey_percent = nrmse(truth, map, in_region(labels.deep_grey)).detrended_percent;
     s.deep_grey_slope = slope_of_means(truth, map, *segmentation, mask, labels.deep_grey);
     const Mask blood = in_region(labels.blood);
-    if (numerics::count(blood) > 0) s.nrmse_blood_percent = nrmse(truth, map, widened(blood, 1, mask)).detrended_percent;
+    if (numerics::count(blood) > 0)
+        s.nrmse_blood_percent = nrmse(truth, map, widened(blood, 1, mask)).detrended_percent;
     const Mask calcification = in_region({labels.calcification});
     if (numerics::count(calcification) > 0) {
         s.calcification_moment_ratio = moment_ratio(truth, map, calcification, mask);

@@ -79,7 +79,8 @@ struct LogTaps {
         for (std::size_t i = 0; i < g.size(); ++i) {
             const double x = static_cast<double>(i) - static_cast<double>(radius);
             smooth.push_back(static_cast<float>(g[i] / total));
-            second.push_back(static_cast<float>(g[i] / total * (x * x / (sigma * sigma) - 1.0) / (sigma * sigma)));
+            second.push_back(
+                static_cast<float>(g[i] / total * (x * x / (sigma * sigma) - 1.0) / (sigma * sigma)));
         }
     }
     std::size_t radius;
@@ -147,7 +148,8 @@ double log_squared_norm(const Grid& grid, const Mask& mask, const LogTaps& taps,
                 for (std::size_t x = 0; x < nx; ++x) row[x] += smooth_tap * plane[x] + second_tap * both[x];
             });
             for (std::size_t x = 0; x < nx; ++x)
-                if (mask(x, y, z) != 0) of_slice[z] += static_cast<double>(row[x]) * static_cast<double>(row[x]);
+                if (mask(x, y, z) != 0)
+                    of_slice[z] += static_cast<double>(row[x]) * static_cast<double>(row[x]);
         }
     });
     return std::accumulate(of_slice.begin(), of_slice.end(), 0.0);
@@ -177,14 +179,17 @@ double xsim(const VolumeF& truth_ppm, const VolumeF& map_ppm, const Mask& mask)
                 of_slice[z] += similarity(a[x + d.nx * y], static_cast<double>(n));
             }
     });
-    return std::accumulate(of_slice.begin(), of_slice.end(), 0.0) / static_cast<double>(numerics::count(mask));
+    return std::accumulate(of_slice.begin(), of_slice.end(), 0.0) /
+           static_cast<double>(numerics::count(mask));
 }
 
 double hfen_percent(const VolumeF& truth_ppm, const VolumeF& map_ppm, const Mask& mask, double sigma_voxels)
 {
     const LogTaps taps(sigma_voxels);
-    const double error = log_squared_norm(mask.grid(), mask, taps, [&](std::size_t i) { return map_ppm[i] - truth_ppm[i]; });
-    const double size = log_squared_norm(mask.grid(), mask, taps, [&](std::size_t i) { return truth_ppm[i]; });
+    const double error =
+        log_squared_norm(mask.grid(), mask, taps, [&](std::size_t i) { return map_ppm[i] - truth_ppm[i]; });
+    const double size =
+        log_squared_norm(mask.grid(), mask, taps, [&](std::size_t i) { return truth_ppm[i]; });
     return size > 0.0 ? 100.0 * std::sqrt(error / size) : std::numeric_limits<double>::quiet_NaN();
 }
 

@@ -9,6 +9,7 @@ namespace qsmpi::evaluation::detail {
 [[nodiscard]] double xsim(const VolumeF& truth_ppm, const VolumeF& map_ppm, const Mask& mask);
 
 /// 100 ||LoG(map - truth)|| / ||LoG(truth)|| over the mask; sigma in voxels along every axis; NaN if LoG(truth) is 0.
-[[nodiscard]] double hfen_percent(const VolumeF& truth_ppm, const VolumeF& map_ppm, const Mask& mask, double sigma_voxels);
+[[nodiscard]] double hfen_percent(const VolumeF& truth_ppm, const VolumeF& map_ppm, const Mask& mask,
+                                  double sigma_voxels);
 
 }  // namespace qsmpi::evaluation::detail

@@ -35,7 +35,8 @@ public:
         std::partial_sum(first_.begin(), first_.end(), first_.begin());
         runs_.reserve(first_.back());
         for (const auto& slice : slices) runs_.insert(runs_.end(), slice.begin(), slice.end());
-        require(runs_.size() < std::numeric_limits<std::uint32_t>::max(), "components: too many runs for 32 bits");
+        require(runs_.size() < std::numeric_limits<std::uint32_t>::max(),
+                "components: too many runs for 32 bits");
         join();
     }
 
@@ -54,7 +55,8 @@ public:
     {
         std::vector<bool> reaches(runs_.size(), false);
         for_each_run([&](std::size_t i, std::size_t y, std::size_t z, const Run& run) {
-            if (y == 0 || z == 0 || y + 1 == dims_.ny || z + 1 == dims_.nz || run.begin == 0 || run.end == dims_.nx)
+            if (y == 0 || z == 0 || y + 1 == dims_.ny || z + 1 == dims_.nz || run.begin == 0 ||
+                run.end == dims_.nx)
                 reaches[root_[i]] = true;
         });
         return reaches;
@@ -127,7 +129,8 @@ private:
                 if (y > 0) join_rows(row_index(y, z), row_index(y - 1, z));
                 if (z > 0) join_rows(row_index(y, z), row_index(y, z - 1));
             }
-        for (std::size_t i = 0; i < root_.size(); ++i) root_[i] = root_[root_[i]];  // roots come before their runs
+        for (std::size_t i = 0; i < root_.size(); ++i)
+            root_[i] = root_[root_[i]];  // roots come before their runs
     }
 
     Dims dims_;
@@ -138,7 +141,10 @@ private:
 
 }  // namespace
 
-Mask fill_holes(const Mask& mask) { return fill_holes(mask, std::numeric_limits<std::size_t>::max()); }
+Mask fill_holes(const Mask& mask)
+{
+    return fill_holes(mask, std::numeric_limits<std::size_t>::max());
+}
 
 Mask fill_holes(const Mask& mask, std::size_t largest_hole_voxels)
 {
@@ -174,7 +180,8 @@ Mask largest_component(const Mask& mask)
     const auto sizes = runs.sizes();
     Mask out(mask.grid(), 0);
     if (sizes.empty()) return out;
-    const auto largest = static_cast<std::uint32_t>(std::max_element(sizes.begin(), sizes.end()) - sizes.begin());
+    const auto largest =
+        static_cast<std::uint32_t>(std::max_element(sizes.begin(), sizes.end()) - sizes.begin());
     runs.paint(out, [&](std::uint32_t root) { return static_cast<std::uint8_t>(root == largest); });
     return out;
 }

@@ -89,8 +89,8 @@ void envelope(std::size_t n, double h, Beyond beyond, Envelope& e)
 }
 
 /// Envelopes of all lines of `n_lines` neighbouring columns of length n, `stride` apart.
-void envelope_columns(float* data, std::size_t n_lines, std::size_t n, std::size_t stride, double h, Beyond beyond,
-                      Envelope& e)
+void envelope_columns(float* data, std::size_t n_lines, std::size_t n, std::size_t stride, double h,
+                      Beyond beyond, Envelope& e)
 {
     for (std::size_t j = 0; j < n_lines; ++j) {
         bool any = false;
@@ -112,7 +112,8 @@ VolumeF distance_inside_mm(const Mask& mask, bool border_is_outside)
     const auto& h = mask.grid().voxel_mm;
     const Beyond beyond = border_is_outside ? Beyond::outside : Beyond::nothing;
     VolumeF distance(mask.grid());
-    std::vector<Envelope> scratch(static_cast<std::size_t>(parallel::threads()), Envelope(std::max(d.ny, d.nz)));
+    std::vector<Envelope> scratch(static_cast<std::size_t>(parallel::threads()),
+                                  Envelope(std::max(d.ny, d.nz)));
     const auto mine = [&]() -> Envelope& { return scratch[static_cast<std::size_t>(omp_get_thread_num())]; };
 
     parallel::for_each(d.nz, [&](std::size_t z) {

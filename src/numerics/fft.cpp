@@ -43,8 +43,10 @@ inline void copy_row(const Complex* from, std::size_t n, Complex* to)
 inline void prefetch_row(const Complex* row)
 {
     constexpr int for_reading = 0, into_second_level = 2;
-    for (std::size_t j = 0; j < Tile::width; j += 8) __builtin_prefetch(row + j, for_reading, into_second_level);
-    __builtin_prefetch(row + Tile::width - 1, for_reading, into_second_level);  // rows are not aligned to cache lines
+    for (std::size_t j = 0; j < Tile::width; j += 8)
+        __builtin_prefetch(row + j, for_reading, into_second_level);
+    __builtin_prefetch(row + Tile::width - 1, for_reading,
+                       into_second_level);  // rows are not aligned to cache lines
 }
 
 /// tile <- n_rows rows of `stride` from `from`, then zero rows up to n; columns beyond n_x are zero too.
@@ -77,7 +79,10 @@ void scatter_scaled(const Complex* tile, std::size_t stride, std::size_t n_x, st
     }
 }
 
-constexpr std::size_t whole_batches(std::size_t n) { return (n + detail::row_batch - 1) / detail::row_batch * detail::row_batch; }
+constexpr std::size_t whole_batches(std::size_t n)
+{
+    return (n + detail::row_batch - 1) / detail::row_batch * detail::row_batch;
+}
 
 }  // namespace
 
@@ -98,8 +103,8 @@ struct Fft3::Plans {
     {
         const auto& g = grid.dims;
         require(dims.nx <= g.nx && dims.ny <= g.ny && dims.nz <= g.nz,
-                str("fft: ", what, " of ", dims.nx, "x", dims.ny, "x", dims.nz, " does not fit the grid of ", g.nx,
-                    "x", g.ny, "x", g.nz));
+                str("fft: ", what, " of ", dims.nx, "x", dims.ny, "x", dims.nz, " does not fit the grid of ",
+                    g.nx, "x", g.ny, "x", g.nz));
     }
     void check(const Spectrum& s) const
     {
@@ -219,7 +224,10 @@ Fft3::~Fft3() = default;
 Fft3::Fft3(Fft3&&) noexcept = default;
 Fft3& Fft3::operator=(Fft3&&) noexcept = default;
 
-const Grid& Fft3::grid() const { return plans_->grid; }
+const Grid& Fft3::grid() const
+{
+    return plans_->grid;
+}
 
 void Fft3::forward(const VolumeF& volume, Spectrum& spectrum) const
 {
@@ -259,19 +267,22 @@ void Fft3::filter(const VolumeF& in, VolumeF& out, const RowMultiplier& multipli
     // All rows of one y are asked for when its first tile comes up: each row once, into a table that stays in cache.
     const std::size_t half_x = plans_->half_x, nz = plans_->grid.dims.nz;
     PerThread<float> tables(nz * half_x);
-    filter_tiles(in, out, [&](const Tile& t) {
-        float* table = tables.mine();
-        if (t.x0 == 0)
-            for (std::size_t z = 0; z < nz; ++z) multiplier(t.y, z, table + z * half_x);
-        for (std::size_t z = 0; z < nz; ++z) {
-            const float* factors = table + z * half_x + t.x0;
-            auto* row = reinterpret_cast<float*>(t.data + z * Tile::width);
-            for (std::size_t j = 0; j < t.n_x; ++j) {
-                row[2 * j] *= factors[j];
-                row[2 * j + 1] *= factors[j];
+    filter_tiles(
+        in, out,
+        [&](const Tile& t) {
+            float* table = tables.mine();
+            if (t.x0 == 0)
+                for (std::size_t z = 0; z < nz; ++z) multiplier(t.y, z, table + z * half_x);
+            for (std::size_t z = 0; z < nz; ++z) {
+                const float* factors = table + z * half_x + t.x0;
+                auto* row = reinterpret_cast<float*>(t.data + z * Tile::width);
+                for (std::size_t j = 0; j < t.n_x; ++j) {
+                    row[2 * j] *= factors[j];
+                    row[2 * j + 1] *= factors[j];
+                }
             }
-        }
-    }, work);
+        },
+        work);
 }
 
 void Fft3::filter_tiles(const VolumeF& in, VolumeF& out, const TileBody& body, Spectrum& work) const
@@ -279,8 +290,8 @@ void Fft3::filter_tiles(const VolumeF& in, VolumeF& out, const TileBody& body, S
     filter_rows(in.dims(), rows_of(in), out.dims(), rows_into(out), body, work);
 }
 
-void Fft3::filter_rows(const Dims& in_dims, const RowSource& source, const Dims& out_dims, const RowSink& sink,
-                       const TileBody& body, Spectrum& work) const
+void Fft3::filter_rows(const Dims& in_dims, const RowSource& source, const Dims& out_dims,
+                       const RowSink& sink, const TileBody& body, Spectrum& work) const
 {
     plans_->check(in_dims, "an input");
     plans_->check(out_dims, "an output");

@@ -67,8 +67,8 @@ ColumnPlans plan_columns(std::size_t n, Effort effort)
     fftwf_complex* data = fftw(buffer.data());
     const auto make = [&](int sign) {
         return plan_with(effort, n, [&](unsigned flags) {
-            return fftwf_plan_many_dft(1, &length, width, data, nullptr, width, 1, data, nullptr, width, 1, sign,
-                                       flags);
+            return fftwf_plan_many_dft(1, &length, width, data, nullptr, width, 1, data, nullptr, width, 1,
+                                       sign, flags);
         });
     };
     return {make(FFTW_FORWARD), make(FFTW_BACKWARD)};
@@ -82,13 +82,15 @@ RowPlans plan_rows(std::size_t n, Effort effort)
     AlignedBuffer<float> real(row_batch * real_pitch(n));
     AlignedBuffer<std::complex<float>> half(row_batch * half_pitch(n));
     constexpr int batch = static_cast<int>(row_batch);
-    return {plan_with(effort, n, [&](unsigned flags) {
-                return fftwf_plan_many_dft_r2c(1, &length, batch, real.data(), nullptr, 1, real_distance,
-                                               fftw(half.data()), nullptr, 1, half_distance, flags);
-            }),
+    return {plan_with(effort, n,
+                      [&](unsigned flags) {
+                          return fftwf_plan_many_dft_r2c(1, &length, batch, real.data(), nullptr, 1,
+                                                         real_distance, fftw(half.data()), nullptr, 1,
+                                                         half_distance, flags);
+                      }),
             plan_with(effort, n, [&](unsigned flags) {
-                return fftwf_plan_many_dft_c2r(1, &length, batch, fftw(half.data()), nullptr, 1, half_distance,
-                                               real.data(), nullptr, 1, real_distance, flags);
+                return fftwf_plan_many_dft_c2r(1, &length, batch, fftw(half.data()), nullptr, 1,
+                                               half_distance, real.data(), nullptr, 1, real_distance, flags);
             })};
 }
 

@@ -14,15 +14,21 @@ namespace qsmpi::numerics::detail {
 inline constexpr std::size_t row_batch = 16;
 
 /// Distance of the real rows of a batch, in floats: a multiple of 64 bytes.
-[[nodiscard]] constexpr std::size_t real_pitch(std::size_t n) { return (n + 15) / 16 * 16; }
+[[nodiscard]] constexpr std::size_t real_pitch(std::size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
 /// Distance of the half-complex rows of a batch, in complex numbers: a multiple of 64 bytes.
-[[nodiscard]] constexpr std::size_t half_pitch(std::size_t n) { return (n / 2 + 1 + 7) / 8 * 8; }
+[[nodiscard]] constexpr std::size_t half_pitch(std::size_t n)
+{
+    return (n / 2 + 1 + 7) / 8 * 8;
+}
 
 enum class Effort {
     wisdom_or_estimate,  ///< never measures: deterministic for given wisdom
     measure,
     patient,
-    wisdom_only          ///< fails when the wisdom in memory lacks the problem
+    wisdom_only  ///< fails when the wisdom in memory lacks the problem
 };
 
 /// Owner of one plan; empty when planning failed.
@@ -54,6 +60,9 @@ struct RowPlans {
 [[nodiscard]] ColumnPlans plan_columns(std::size_t n, Effort effort);
 [[nodiscard]] RowPlans plan_rows(std::size_t n, Effort effort);
 
-[[nodiscard]] inline fftwf_complex* fftw(std::complex<float>* p) { return reinterpret_cast<fftwf_complex*>(p); }
+[[nodiscard]] inline fftwf_complex* fftw(std::complex<float>* p)
+{
+    return reinterpret_cast<fftwf_complex*>(p);
+}
 
 }  // namespace qsmpi::numerics::detail

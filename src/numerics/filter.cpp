@@ -29,7 +29,8 @@ ExtendedBox extended_box(double variance)
     // Variance of the plain box of radius r: r (r + 1) / 3. The edge weight alpha (relative to the inner weight)
     // makes up the difference: v (2 r + 1 + 2 alpha) = r (r + 1)(2 r + 1)/3 + 2 alpha (r + 1)^2.
     const double r = std::floor(0.5 * std::sqrt(12.0 * variance + 1.0) - 0.5);
-    const double alpha = (2.0 * r + 1.0) * (variance - r * (r + 1.0) / 3.0) / (2.0 * ((r + 1.0) * (r + 1.0) - variance));
+    const double alpha =
+        (2.0 * r + 1.0) * (variance - r * (r + 1.0) / 3.0) / (2.0 * ((r + 1.0) * (r + 1.0) - variance));
     const double total = 2.0 * r + 1.0 + 2.0 * alpha;
     return {static_cast<std::size_t>(r), 1.0 / total, alpha / total};
 }
@@ -51,8 +52,8 @@ void pass(const float* in, float* out, std::size_t n, const ExtendedBox& box)
 #pragma omp simd
         for (std::size_t j = 0; j < width; ++j) {
             sum[j] += static_cast<double>(entering[j]);
-            to[j] = static_cast<float>(box.inner * sum[j] +
-                                       box.edge * (static_cast<double>(before[j]) + static_cast<double>(after[j])));
+            to[j] = static_cast<float>(box.inner * sum[j] + box.edge * (static_cast<double>(before[j]) +
+                                                                        static_cast<double>(after[j])));
             sum[j] -= static_cast<double>(leaving[j]);
         }
     }
@@ -96,7 +97,8 @@ Cascade gaussian_cascade(const Grid& grid, double sigma_mm, Edges edges)
     constexpr int passes = 4;
     const auto axis = [&](int a) {
         const double sigma = sigma_mm / grid.voxel_mm[static_cast<std::size_t>(a)];
-        return AxisFilter(grid.dims[a], extended_box(sigma * sigma / passes), passes, edges == Edges::normalised);
+        return AxisFilter(grid.dims[a], extended_box(sigma * sigma / passes), passes,
+                          edges == Edges::normalised);
     };
     return {axis(0), axis(1), axis(2)};
 }
@@ -192,7 +194,8 @@ double mean_positive(const VolumeF& weight)
         }
         return part;
     });
-    require(s.n_negative == 0, str("gaussian_smooth: ", s.n_negative, " weights are negative; expected 0 or more"));
+    require(s.n_negative == 0,
+            str("gaussian_smooth: ", s.n_negative, " weights are negative; expected 0 or more"));
     return s.n == 0 ? 0.0 : s.total / static_cast<double>(s.n);
 }
 
@@ -228,7 +231,8 @@ Coarse coarsen(const VolumeF& volume, const UsableWeight& weight_at)
         for (std::size_t z = block_z * coarsening; z < std::min(d.nz, (block_z + 1) * coarsening); ++z)
             for (std::size_t y = 0; y < d.ny; ++y)
                 for (std::size_t x = 0; x < d.nx; ++x) {
-                    const std::size_t i = d.index(x, y, z), block = x / coarsening + grid.dims.nx * (y / coarsening);
+                    const std::size_t i = d.index(x, y, z),
+                                      block = x / coarsening + grid.dims.nx * (y / coarsening);
                     const auto w = static_cast<double>(weight_at(i));
                     if (!(w > 0.0)) continue;
                     product[block] += w * static_cast<double>(volume[i]);
@@ -259,8 +263,9 @@ float interpolate(const VolumeF& coarse, const std::array<std::size_t, 3>& voxel
     double sum = 0.0;
     for (unsigned corner = 0; corner < 8; ++corner) {
         const bool ux = (corner & 1U) != 0, uy = (corner & 2U) != 0, uz = (corner & 4U) != 0;
-        sum += (ux ? part[0] : 1.0 - part[0]) * (uy ? part[1] : 1.0 - part[1]) * (uz ? part[2] : 1.0 - part[2]) *
-               static_cast<double>(coarse(ux ? high[0] : low[0], uy ? high[1] : low[1], uz ? high[2] : low[2]));
+        sum +=
+            (ux ? part[0] : 1.0 - part[0]) * (uy ? part[1] : 1.0 - part[1]) * (uz ? part[2] : 1.0 - part[2]) *
+            static_cast<double>(coarse(ux ? high[0] : low[0], uy ? high[1] : low[1], uz ? high[2] : low[2]));
     }
     return static_cast<float>(sum);
 }
@@ -286,20 +291,22 @@ VolumeF normalised_convolution(const VolumeF& volume, const VolumeF* weight, dou
         for (std::size_t x = 0; x < d.nx; ++x) row[x] = usable(first + x);
     });
     const auto smallest = static_cast<float>(1e-3 * full);
-    const auto n_missing = parallel::sum_blocks<std::size_t>(grid.size(), [&](std::size_t begin, std::size_t end) {
-        std::size_t missing = 0;
-        for (std::size_t i = begin; i < end; ++i) {
-            missing += denominator[i] < smallest;
-            numerator[i] = denominator[i] < smallest ? 0.0F : numerator[i] / denominator[i];
-        }
-        return missing;
-    });
+    const auto n_missing =
+        parallel::sum_blocks<std::size_t>(grid.size(), [&](std::size_t begin, std::size_t end) {
+            std::size_t missing = 0;
+            for (std::size_t i = begin; i < end; ++i) {
+                missing += denominator[i] < smallest;
+                numerator[i] = denominator[i] < smallest ? 0.0F : numerator[i] / denominator[i];
+            }
+            return missing;
+        });
     if (n_missing == 0) return numerator;
 
     // What is too far from any weight comes from wider smoothing of a coarser grid, which fills its own gaps so.
     const Coarse coarse = coarsen(volume, usable);
-    const VolumeF wide = normalised_convolution(
-        coarse.value, &coarse.weight, sigma_mm * static_cast<double>(coarsening), mean_positive(coarse.weight));
+    const VolumeF wide =
+        normalised_convolution(coarse.value, &coarse.weight, sigma_mm * static_cast<double>(coarsening),
+                               mean_positive(coarse.weight));
     parallel::for_each(d.nz, [&](std::size_t z) {
         for (std::size_t y = 0; y < d.ny; ++y)
             for (std::size_t x = 0; x < d.nx; ++x)

@@ -35,7 +35,8 @@ void gradient(const VolumeF& u, VolumeF& gx, VolumeF& gy, VolumeF& gz)
 
 void gradient_adjoint(const VolumeF& gx, const VolumeF& gy, const VolumeF& gz, VolumeF& out)
 {
-    for (const VolumeF* g : {&gx, &gy, &gz}) require_same_grid(out, *g, "gradient_adjoint: volume and component");
+    for (const VolumeF* g : {&gx, &gy, &gz})
+        require_same_grid(out, *g, "gradient_adjoint: volume and component");
     const auto& [nx, ny, nz] = out.dims();
     const auto& h = out.grid().voxel_mm;
     const auto rx = static_cast<float>(1.0 / h[0]), ry = static_cast<float>(1.0 / h[1]),
@@ -49,7 +50,8 @@ void gradient_adjoint(const VolumeF& gx, const VolumeF& gy, const VolumeF& gz, V
             const float* z_here = &gz(0, y, z);
             const float* z_below = &gz(0, y, z_last);
             float* to = &out(0, y, z);
-            to[0] = (x_here[nx - 1] - x_here[0]) * rx + (y_below[0] - y_here[0]) * ry + (z_below[0] - z_here[0]) * rz;
+            to[0] = (x_here[nx - 1] - x_here[0]) * rx + (y_below[0] - y_here[0]) * ry +
+                    (z_below[0] - z_here[0]) * rz;
 #pragma omp simd
             for (std::size_t x = 1; x < nx; ++x)
                 to[x] = (x_here[x - 1] - x_here[x]) * rx + (y_below[x] - y_here[x]) * ry +

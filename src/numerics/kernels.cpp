@@ -50,7 +50,8 @@ std::vector<std::complex<double>> shift_table(std::size_t n, std::size_t shift)
 {
     std::vector<std::complex<double>> table(n);
     for (std::size_t i = 0; i < n; ++i)
-        table[i] = std::polar(1.0, units::two_pi * static_cast<double>(i * shift % n) / static_cast<double>(n));
+        table[i] =
+            std::polar(1.0, units::two_pi * static_cast<double>(i * shift % n) / static_cast<double>(n));
     return table;
 }
 
@@ -216,19 +217,22 @@ std::vector<float> dipole_spatial_spectrum(const Fft3& fft, const UnitVector& b0
     const double scale = h[0] * h[1] * h[2] / (4.0 * units::pi);
     const auto is_unpaired = [](std::size_t i, std::size_t n) { return n % 2 == 0 && i == n / 2; };
     Spectrum work(d);
-    fft.forward_rows(d, [&](std::size_t y, std::size_t z, float* row) {
-        const double ry = static_cast<double>(signed_index(y, d.ny)) * h[1];
-        const double rz = static_cast<double>(signed_index(z, d.nz)) * h[2];
-        const double r2_yz = ry * ry + rz * rz, along_yz = ry * b[1] + rz * b[2];
-        for (std::size_t x = 0; x < d.nx; ++x) {
-            const double rx = static_cast<double>(signed_index(x, d.nx)) * h[0];
-            const double r2 = rx * rx + r2_yz, along = rx * b[0] + along_yz;
-            row[x] = static_cast<float>(scale * (3.0 * along * along - r2) / (r2 * r2 * std::sqrt(r2)));
-        }
-        if (y == 0 && z == 0) row[0] = 0.0F;
-        if (is_unpaired(y, d.ny) || is_unpaired(z, d.nz)) std::fill_n(row, d.nx, 0.0F);
-        if (d.nx % 2 == 0) row[d.nx / 2] = 0.0F;
-    }, work);
+    fft.forward_rows(
+        d,
+        [&](std::size_t y, std::size_t z, float* row) {
+            const double ry = static_cast<double>(signed_index(y, d.ny)) * h[1];
+            const double rz = static_cast<double>(signed_index(z, d.nz)) * h[2];
+            const double r2_yz = ry * ry + rz * rz, along_yz = ry * b[1] + rz * b[2];
+            for (std::size_t x = 0; x < d.nx; ++x) {
+                const double rx = static_cast<double>(signed_index(x, d.nx)) * h[0];
+                const double r2 = rx * rx + r2_yz, along = rx * b[0] + along_yz;
+                row[x] = static_cast<float>(scale * (3.0 * along * along - r2) / (r2 * r2 * std::sqrt(r2)));
+            }
+            if (y == 0 && z == 0) row[0] = 0.0F;
+            if (is_unpaired(y, d.ny) || is_unpaired(z, d.nz)) std::fill_n(row, d.nx, 0.0F);
+            if (d.nx % 2 == 0) row[d.nx / 2] = 0.0F;
+        },
+        work);
     return real_parts(work);
 }
 

@@ -16,7 +16,8 @@ struct Ball {
     Ball(const Grid& grid, double radius_mm) : r2(radius_mm * radius_mm * (1.0 + 1e-6)), h(grid.voxel_mm)
     {
         for (std::size_t a = 0; a < 3; ++a)
-            reach[a] = static_cast<int>(std::min(std::sqrt(r2) / h[a], static_cast<double>(grid.dims[static_cast<int>(a)])));
+            reach[a] = static_cast<int>(
+                std::min(std::sqrt(r2) / h[a], static_cast<double>(grid.dims[static_cast<int>(a)])));
     }
     [[nodiscard]] int half_width(int dy, int dz) const
     {
@@ -129,8 +130,14 @@ Mask dilate(const Mask& mask, double radius_mm)
     return radius_mm > 0.0 ? dilate_kind(mask, true, radius_mm) : where(mask, true);
 }
 
-Mask close(const Mask& mask, double radius_mm) { return erode(dilate(mask, radius_mm), radius_mm, false); }
+Mask close(const Mask& mask, double radius_mm)
+{
+    return erode(dilate(mask, radius_mm), radius_mm, false);
+}
 
-Mask open(const Mask& mask, double radius_mm) { return dilate(erode(mask, radius_mm, false), radius_mm); }
+Mask open(const Mask& mask, double radius_mm)
+{
+    return dilate(erode(mask, radius_mm, false), radius_mm);
+}
 
 }  // namespace qsmpi::numerics

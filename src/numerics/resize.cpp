@@ -14,8 +14,8 @@ namespace {
 void require_inside(const Box& box, const Dims& whole, const char* who)
 {
     for (int a = 0; a < 3; ++a)
-        require(box.first[a] + box.dims[a] <= whole[a],
-                str(who, ": box ", box.first[a], "+", box.dims[a], " leaves axis ", a, " of ", whole[a], " voxels"));
+        require(box.first[a] + box.dims[a] <= whole[a], str(who, ": box ", box.first[a], "+", box.dims[a],
+                                                            " leaves axis ", a, " of ", whole[a], " voxels"));
 }
 
 template <typename T>
@@ -25,7 +25,8 @@ Volume<T> crop_volume(const Volume<T>& volume, const Box& box)
     Volume<T> part(Grid{box.dims, volume.grid().voxel_mm});
     parallel::for_each(box.dims.nz, [&](std::size_t z) {
         for (std::size_t y = 0; y < box.dims.ny; ++y)
-            std::copy_n(&volume(box.first.nx, box.first.ny + y, box.first.nz + z), box.dims.nx, &part(0, y, z));
+            std::copy_n(&volume(box.first.nx, box.first.ny + y, box.first.nz + z), box.dims.nx,
+                        &part(0, y, z));
     });
     return part;
 }
@@ -81,7 +82,8 @@ Box bounding_box(const Mask& mask, std::size_t margin_voxels)
             if (has_x[z * d.nx + x] != 0) widen(x, box.first.nx, last.nx);
     }
     if (last.nz == 0) return {{}, d};
-    const auto clip = [margin_voxels](std::size_t& first, std::size_t& n, std::size_t end, std::size_t whole) {
+    const auto clip = [margin_voxels](std::size_t& first, std::size_t& n, std::size_t end,
+                                      std::size_t whole) {
         first -= std::min(first, margin_voxels);
         n = std::min(end + margin_voxels, whole) - first;
     };
@@ -91,10 +93,22 @@ Box bounding_box(const Mask& mask, std::size_t margin_voxels)
     return box;
 }
 
-VolumeF crop(const VolumeF& volume, const Box& box) { return crop_volume(volume, box); }
-Mask crop(const Mask& mask, const Box& box) { return crop_volume(mask, box); }
-VolumeF uncrop(const VolumeF& part, const Box& box, const Grid& whole) { return uncrop_volume(part, box, whole); }
-Mask uncrop(const Mask& part, const Box& box, const Grid& whole) { return uncrop_volume(part, box, whole); }
+VolumeF crop(const VolumeF& volume, const Box& box)
+{
+    return crop_volume(volume, box);
+}
+Mask crop(const Mask& mask, const Box& box)
+{
+    return crop_volume(mask, box);
+}
+VolumeF uncrop(const VolumeF& part, const Box& box, const Grid& whole)
+{
+    return uncrop_volume(part, box, whole);
+}
+Mask uncrop(const Mask& part, const Box& box, const Grid& whole)
+{
+    return uncrop_volume(part, box, whole);
+}
 
 Grid padded_grid(const Grid& grid, double pad_mm, double fraction)
 {

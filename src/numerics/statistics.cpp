@@ -78,7 +78,8 @@ double dot(const VolumeF& a, const VolumeF& b)
     return parallel::sum_blocks<double>(a.size(), [&](std::size_t begin, std::size_t end) {
         double total = 0.0;
 #pragma omp simd reduction(+ : total)
-        for (std::size_t i = begin; i < end; ++i) total += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+        for (std::size_t i = begin; i < end; ++i)
+            total += static_cast<double>(a[i]) * static_cast<double>(b[i]);
         return total;
     });
 }

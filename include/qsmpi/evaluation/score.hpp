@@ -11,16 +11,17 @@ namespace qsmpi::evaluation {
 
 /// Metrics of algorithms.md 14.1; percentages are 0..100+; NaN where not defined (no labels given, constant truth).
 struct Score {
-    double coverage_percent = 0;     ///< share of the truth mask where the map is neither 0 nor NaN
-    double nrmse_percent = 0;        ///< both demeaned over the mask
+    double coverage_percent = 0;         ///< share of the truth mask where the map is neither 0 nor NaN
+    double nrmse_percent = 0;            ///< both demeaned over the mask
     double nrmse_detrended_percent = 0;  ///< after the best line map = slope truth + intercept is undone
     /// Detrended within the region, as the QSM-CI benchmark has it; blood is dilated by one voxel.
     double nrmse_tissue_percent = 0, nrmse_deep_grey_percent = 0, nrmse_blood_percent = 0;
-    double xsim = 0;                 ///< Milovic et al. 2024, windows of 5^3 voxels, both maps 0 outside the mask
-    double hfen_percent = 0;         ///< Laplacian of Gaussian, sigma 1.5 voxels, both maps 0 outside the mask
-    double deep_grey_slope = 0;      ///< regression of region means, map against truth
-    double calcification_moment_ratio = 0;  ///< 1 = exact; sums of the label dilated by 1, against a ring 3 wide
-    double calcification_streak_ppb = 0;    ///< standard deviation of the error 2 to 6 voxels around its box
+    double xsim = 0;             ///< Milovic et al. 2024, windows of 5^3 voxels, both maps 0 outside the mask
+    double hfen_percent = 0;     ///< Laplacian of Gaussian, sigma 1.5 voxels, both maps 0 outside the mask
+    double deep_grey_slope = 0;  ///< regression of region means, map against truth
+    double calcification_moment_ratio =
+        0;  ///< 1 = exact; sums of the label dilated by 1, against a ring 3 wide
+    double calcification_streak_ppb = 0;  ///< standard deviation of the error 2 to 6 voxels around its box
 };
 
 /// Labels of the segmentation that the score uses; defaults are those of simulate-head and `qsmpi phantom`.

@@ -99,8 +99,9 @@ public:
     void filter_rows(const Dims& in_dims, const RowSource& source, const Dims& out_dims, const RowSink& sink,
                      const TileBody& body, Spectrum& work) const;
     /// Calls body(y, z, row) for every spectral row, in parallel.
-    void for_each_row(Spectrum& spectrum,
-                      const std::function<void(std::size_t y, std::size_t z, std::complex<float>* row)>& body) const;
+    void for_each_row(
+        Spectrum& spectrum,
+        const std::function<void(std::size_t y, std::size_t z, std::complex<float>* row)>& body) const;
 
 private:
     struct Plans;

@@ -31,11 +31,14 @@ Case synthetic_case()
 {
     const Grid grid = grid_of(20, 18, 16);
     Case c{VolumeF(grid), VolumeF(grid), VolumeF(grid), Mask(grid)};
-    const auto near = [](std::size_t a, double b, double reach) { return std::abs(static_cast<double>(a) - b) <= reach; };
+    const auto near = [](std::size_t a, double b, double reach) {
+        return std::abs(static_cast<double>(a) - b) <= reach;
+    };
     for (std::size_t iz = 0, i = 0; iz < 16; ++iz)
         for (std::size_t iy = 0; iy < 18; ++iy)
             for (std::size_t ix = 0; ix < 20; ++ix, ++i) {
-                const auto x = static_cast<double>(ix), y = static_cast<double>(iy), z = static_cast<double>(iz);
+                const auto x = static_cast<double>(ix), y = static_cast<double>(iy),
+                           z = static_cast<double>(iz);
                 double truth = 0.05 * std::sin(0.7 * x) * std::cos(0.5 * y) + 0.03 * std::sin(0.9 * z) +
                                0.02 * (uniform(i, 1) - 0.5);
                 int label = iz > 8 ? 3 : 2;
@@ -47,11 +50,14 @@ Case synthetic_case()
                     }
                 if (ix == 10 && iy > 2 && iy < 15 && iz == 12) label = 11, truth += 0.3;
                 if (near(ix, 9, 1) && iy == 8 && iz == 7) label = 12, truth -= 1.2;
-                const double map = 0.8 * truth + 0.05 + 0.04 * (uniform(i, 2) - 0.5) + 0.01 * std::sin(0.4 * x + 0.3 * z);
+                const double map =
+                    0.8 * truth + 0.05 + 0.04 * (uniform(i, 2) - 0.5) + 0.01 * std::sin(0.4 * x + 0.3 * z);
                 c.truth[i] = static_cast<float>(truth);
                 c.map[i] = ix == 5 ? 0.0F : static_cast<float>(map);
                 c.segmentation[i] = static_cast<float>(label);
-                c.mask[i] = std::pow((x - 9.5) / 9.2, 2) + std::pow((y - 8.5) / 8.4, 2) + std::pow((z - 7.5) / 7.6, 2) <= 1.0;
+                c.mask[i] = std::pow((x - 9.5) / 9.2, 2) + std::pow((y - 8.5) / 8.4, 2) +
+                                std::pow((z - 7.5) / 7.6, 2) <=
+                            1.0;
             }
     return c;
 }
@@ -79,7 +85,8 @@ TEST(Score, AgreesWithAnIndependentNumpyImplementation)
 double xsim_by_definition(const Case& c)
 {
     const auto at = [&](const VolumeF& v, int x, int y, int z) {
-        const auto i = v.dims().index(static_cast<std::size_t>(x), static_cast<std::size_t>(y), static_cast<std::size_t>(z));
+        const auto i = v.dims().index(static_cast<std::size_t>(x), static_cast<std::size_t>(y),
+                                      static_cast<std::size_t>(z));
         return c.mask[i] != 0 ? static_cast<double>(v[i]) : 0.0;
     };
     const int n[3] = {20, 18, 16};
@@ -88,7 +95,9 @@ double xsim_by_definition(const Case& c)
     for (int z = 0; z < n[2]; ++z)
         for (int y = 0; y < n[1]; ++y)
             for (int x = 0; x < n[0]; ++x) {
-                if (c.mask(static_cast<std::size_t>(x), static_cast<std::size_t>(y), static_cast<std::size_t>(z)) == 0) continue;
+                if (c.mask(static_cast<std::size_t>(x), static_cast<std::size_t>(y),
+                           static_cast<std::size_t>(z)) == 0)
+                    continue;
                 std::vector<std::pair<double, double>> window;
                 for (int k = std::max(0, z - 2); k <= std::min(n[2] - 1, z + 2); ++k)
                     for (int j = std::max(0, y - 2); j <= std::min(n[1] - 1, y + 2); ++j)
@@ -115,10 +124,12 @@ TEST(Score, HasTheXsimAndNrmseOfTheirDefinitions)
     EXPECT_NEAR(s.xsim, xsim_by_definition(c), 1e-9);
     double n = 0, mean_t = 0, mean_m = 0, error = 0, size = 0;
     for (std::size_t i = 0; i < c.mask.size(); ++i)
-        if (c.mask[i] != 0) n += 1, mean_t += static_cast<double>(c.truth[i]), mean_m += static_cast<double>(c.map[i]);
+        if (c.mask[i] != 0)
+            n += 1, mean_t += static_cast<double>(c.truth[i]), mean_m += static_cast<double>(c.map[i]);
     for (std::size_t i = 0; i < c.mask.size(); ++i) {
         if (c.mask[i] == 0) continue;
-        const double t = static_cast<double>(c.truth[i]) - mean_t / n, m = static_cast<double>(c.map[i]) - mean_m / n;
+        const double t = static_cast<double>(c.truth[i]) - mean_t / n,
+                     m = static_cast<double>(c.map[i]) - mean_m / n;
         error += (m - t) * (m - t);
         size += t * t;
     }
@@ -131,7 +142,8 @@ TEST(Score, OfTheTruthItselfIsPerfect)
     const Score s = score(c.truth, c.truth, c.mask, &c.segmentation);
     EXPECT_DOUBLE_EQ(s.coverage_percent, 100.0);
     EXPECT_EQ(s.nrmse_percent, 0.0);
-    EXPECT_NEAR(s.nrmse_detrended_percent, 0.0, 1e-5);  // a difference of squares: sqrt(eps) of a hundred percent
+    EXPECT_NEAR(s.nrmse_detrended_percent, 0.0,
+                1e-5);  // a difference of squares: sqrt(eps) of a hundred percent
     EXPECT_NEAR(s.xsim, 1.0, 1e-12);
     EXPECT_EQ(s.hfen_percent, 0.0);
     EXPECT_NEAR(s.deep_grey_slope, 1.0, 1e-12);
@@ -167,7 +179,8 @@ TEST(Score, CountsVoxelsThatAreNotFiniteAsNotCovered)
     VolumeF with_zero = c.map.clone();
     c.map(9, 9, 9) = std::numeric_limits<float>::quiet_NaN();
     with_zero(9, 9, 9) = 0.0F;
-    EXPECT_EQ(nlohmann::json(score(c.truth, c.map, c.mask)).dump(), nlohmann::json(score(c.truth, with_zero, c.mask)).dump());
+    EXPECT_EQ(nlohmann::json(score(c.truth, c.map, c.mask)).dump(),
+              nlohmann::json(score(c.truth, with_zero, c.mask)).dump());
 }
 
 TEST(Score, HasNoRegionMetricsWithoutLabelsAndSaysSoInJsonAsNull)

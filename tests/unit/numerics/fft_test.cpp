@@ -36,7 +36,9 @@ std::vector<Cd> naive_dft(const VolumeF& v, const Dims& d)
                     for (std::size_t y = 0; y < v.dims().ny; ++y)
                         for (std::size_t x = 0; x < v.dims().nx; ++x)
                             s += static_cast<double>(v(x, y, z)) *
-                                 std::polar(1.0, -2 * M_PI * (turn(kx, x, d.nx) + turn(ky, y, d.ny) + turn(kz, z, d.nz)));
+                                 std::polar(
+                                     1.0,
+                                     -2 * M_PI * (turn(kx, x, d.nx) + turn(ky, y, d.ny) + turn(kz, z, d.nz)));
                 spectrum.push_back(s);
             }
     return spectrum;
@@ -63,7 +65,8 @@ TEST_P(FftSizes, ForwardIsTheDefinitionOfTheTransform)
     // Float round-off of a transform of N noise values grows like eps log2(N) of the largest entry: 10 eps is ample.
     const double tolerance = 10 * 1.2e-7 * largest(truth);
     ASSERT_EQ(s.size(), truth.size());
-    for (std::size_t i = 0; i < truth.size(); ++i) ASSERT_LE(std::abs(Cd(s.data()[i]) - truth[i]), tolerance) << i;
+    for (std::size_t i = 0; i < truth.size(); ++i)
+        ASSERT_LE(std::abs(Cd(s.data()[i]) - truth[i]), tolerance) << i;
 }
 
 TEST_P(FftSizes, InverseUndoesForward)
@@ -96,8 +99,8 @@ TEST(Fft, AgreesWithTheThreeDimensionalPlanOfFftw)
 
     AlignedBuffer<float> in(d.size());
     AlignedBuffer<std::complex<float>> out(s.size());
-    const auto plan = fftwf_plan_dft_r2c_3d(50, 45, 48, in.data(), reinterpret_cast<fftwf_complex*>(out.data()),
-                                            FFTW_ESTIMATE);
+    const auto plan = fftwf_plan_dft_r2c_3d(50, 45, 48, in.data(),
+                                            reinterpret_cast<fftwf_complex*>(out.data()), FFTW_ESTIMATE);
     std::copy_n(v.data(), v.size(), in.data());
     fftwf_execute(plan);
     fftwf_destroy_plan(plan);
@@ -148,7 +151,8 @@ TEST(Fft, PadsSmallerVolumesWithZerosAtTheFarEnd)
 void multiplier_by_hand(const Dims& d, std::size_t y, std::size_t z, float* factors)
 {
     for (std::size_t x = 0; x <= d.nx / 2; ++x)
-        factors[x] = 1.0F / (1.0F + 0.1F * static_cast<float>(x + std::min(y, d.ny - y) + 2 * std::min(z, d.nz - z)));
+        factors[x] =
+            1.0F / (1.0F + 0.1F * static_cast<float>(x + std::min(y, d.ny - y) + 2 * std::min(z, d.nz - z)));
 }
 
 TEST(Fft, FilterEqualsForwardMultiplyInverse)
@@ -168,17 +172,21 @@ TEST(Fft, FilterEqualsForwardMultiplyInverse)
         });
         fft.inverse(s, expected);
 
-        fft.filter(in, rows, [&](std::size_t y, std::size_t z, float* f) { multiplier_by_hand(d, y, z, f); }, s);
+        fft.filter(
+            in, rows, [&](std::size_t y, std::size_t z, float* f) { multiplier_by_hand(d, y, z, f); }, s);
         EXPECT_THAT(rows, test::VolumeNear(&expected, 1e-6));
 
-        fft.filter_tiles(in, tiles, [&](const Tile& t) {
-            std::vector<float> f(d.nx / 2 + 1), factors(t.nz * Tile::width, 0.0F);
-            for (std::size_t z = 0; z < t.nz; ++z) {
-                multiplier_by_hand(d, t.y, z, f.data());
-                for (std::size_t j = 0; j < t.n_x; ++j) factors[z * Tile::width + j] = f[t.x0 + j];
-            }
-            t.multiply(factors.data());
-        }, s);
+        fft.filter_tiles(
+            in, tiles,
+            [&](const Tile& t) {
+                std::vector<float> f(d.nx / 2 + 1), factors(t.nz * Tile::width, 0.0F);
+                for (std::size_t z = 0; z < t.nz; ++z) {
+                    multiplier_by_hand(d, t.y, z, f.data());
+                    for (std::size_t j = 0; j < t.n_x; ++j) factors[z * Tile::width + j] = f[t.x0 + j];
+                }
+                t.multiply(factors.data());
+            },
+            s);
         EXPECT_THAT(tiles, test::VolumeNear(&rows, 0.0));
     }
 }
@@ -208,8 +216,10 @@ TEST(Fft, RowsMadeOnTheFlyGiveTheResultOfTheVolume)
     };
     fft.filter_tiles(v, expected, halve, s);
     fft.filter_rows(
-        small, [&](std::size_t y, std::size_t z, float* row) { std::copy_n(&v(0, y, z), small.nx, row); }, small,
-        [&](std::size_t y, std::size_t z, const float* row) { std::copy_n(row, small.nx, &out(0, y, z)); }, halve, s);
+        small, [&](std::size_t y, std::size_t z, float* row) { std::copy_n(&v(0, y, z), small.nx, row); },
+        small,
+        [&](std::size_t y, std::size_t z, const float* row) { std::copy_n(row, small.nx, &out(0, y, z)); },
+        halve, s);
     EXPECT_THAT(out, test::VolumeNear(&expected, 0.0));
     for (std::size_t i = 0; i < v.size(); ++i) ASSERT_NEAR(out[i], 0.5F * v[i], 2e-6);
 }
@@ -230,7 +240,8 @@ TEST(Fft, GivesTheSameBitsForAnyNumberOfThreads)
         if (n == 1)
             first = std::move(out);
         else
-            EXPECT_EQ(std::memcmp(first.data(), out.data(), out.size() * sizeof(float)), 0) << n << " threads";
+            EXPECT_EQ(std::memcmp(first.data(), out.data(), out.size() * sizeof(float)), 0)
+                << n << " threads";
     }
     parallel::set_threads(before);
 }
@@ -247,8 +258,16 @@ TEST(Fft, RefusesVolumesThatDoNotFitAndSpectraOfAnotherGrid)
 
 TEST(GoodLength, IsTheSmallestEvenSmoothNumberNotBelow)
 {
-    for (const auto& [n, expected] : std::vector<std::pair<std::size_t, std::size_t>>{
-             {1, 2}, {2, 2}, {11, 12}, {13, 14}, {97, 100}, {98, 100}, {99, 100}, {193, 200}, {211, 216}, {217, 224}})
+    for (const auto& [n, expected] : std::vector<std::pair<std::size_t, std::size_t>>{{1, 2},
+                                                                                      {2, 2},
+                                                                                      {11, 12},
+                                                                                      {13, 14},
+                                                                                      {97, 100},
+                                                                                      {98, 100},
+                                                                                      {99, 100},
+                                                                                      {193, 200},
+                                                                                      {211, 216},
+                                                                                      {217, 224}})
         EXPECT_EQ(good_length(n), expected) << n;
 }
 

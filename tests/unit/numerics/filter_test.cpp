@@ -22,7 +22,8 @@ double spread_mm(const VolumeF& v, std::size_t axis)
     for (std::size_t z = 0; z < v.dims().nz; ++z)
         for (std::size_t y = 0; y < v.dims().ny; ++y)
             for (std::size_t x = 0; x < v.dims().nx; ++x) {
-                const double w = static_cast<double>(v(x, y, z)), r = test::position_mm(v.grid(), x, y, z)[axis];
+                const double w = static_cast<double>(v(x, y, z)),
+                             r = test::position_mm(v.grid(), x, y, z)[axis];
                 total += w;
                 first += w * r;
                 second += w * r * r;
@@ -77,7 +78,8 @@ TEST(GaussianSmooth, IsSymmetricUnderReflection)
     for (auto& w : weight) w = std::max(0.0F, w);
     const VolumeF a = mirrored(gaussian_smooth(v, 3.0)), b = gaussian_smooth(mirrored(v), 3.0);
     EXPECT_THAT(a, test::VolumeNear(&b, 1e-6));
-    const VolumeF c = mirrored(gaussian_smooth(v, weight, 3.0)), d = gaussian_smooth(mirrored(v), mirrored(weight), 3.0);
+    const VolumeF c = mirrored(gaussian_smooth(v, weight, 3.0)),
+                  d = gaussian_smooth(mirrored(v), mirrored(weight), 3.0);
     EXPECT_THAT(c, test::VolumeNear(&d, 2e-6));
 }
 
@@ -86,7 +88,8 @@ TEST(GaussianSmooth, KeepsAConstantUpToTheBorderAndUnderAnyWeight)
     const Grid grid = grid_of(20, 17, 9, {1, 1, 3});
     const VolumeF constant(grid, 2.5F);
     EXPECT_THAT(gaussian_smooth(constant, 2.0), test::VolumeNear(&constant, 3e-6));
-    EXPECT_THAT(gaussian_smooth(constant, 50.0), test::VolumeNear(&constant, 3e-6));  // far wider than the grid
+    EXPECT_THAT(gaussian_smooth(constant, 50.0),
+                test::VolumeNear(&constant, 3e-6));  // far wider than the grid
     VolumeF weight(grid, 0.0F);
     weight(3, 4, 5) = 0.2F;
     weight(15, 2, 1) = 7.0F;
@@ -126,14 +129,17 @@ TEST(GaussianSmooth, EqualsTheWeightedMeanWrittenOutDirectly)
                     for (int b = -4; b <= 4; ++b)
                         for (int a = -4; a <= 4; ++a) {
                             const auto at = [](int i) { return static_cast<std::size_t>(i); };
-                            if (x + a < 0 || y + b < 0 || z + c < 0 || x + a > 11 || y + b > 10 || z + c > 9) continue;
+                            if (x + a < 0 || y + b < 0 || z + c < 0 || x + a > 11 || y + b > 10 || z + c > 9)
+                                continue;
                             const double g = static_cast<double>(response(at(a + 7), at(b + 7), at(c + 7))) *
                                              static_cast<double>(weight(at(x + a), at(y + b), at(z + c)));
                             sum += g * static_cast<double>(v(at(x + a), at(y + b), at(z + c)));
                             total += g;
                         }
-                ASSERT_NEAR(smooth(static_cast<std::size_t>(x), static_cast<std::size_t>(y), static_cast<std::size_t>(z)),
-                            sum / total, 2e-3);  // tails cut at 4 voxels, and truncation reaching in from the border
+                ASSERT_NEAR(smooth(static_cast<std::size_t>(x), static_cast<std::size_t>(y),
+                                   static_cast<std::size_t>(z)),
+                            sum / total,
+                            2e-3);  // tails cut at 4 voxels, and truncation reaching in from the border
             }
 }
 
@@ -194,7 +200,8 @@ TEST(GaussianSmoothComplex, KeepsTheAngleOfALinearPhase)
             for (std::size_t x = 12; x < 28; ++x) {
                 const Vec3 r = test::position_mm(grid, x, y, z);
                 const double error = std::remainder(
-                    static_cast<double>(std::atan2(im(x, y, z), re(x, y, z))) - 0.3 * r[0] + 0.2 * r[1], 2 * M_PI);
+                    static_cast<double>(std::atan2(im(x, y, z), re(x, y, z))) - 0.3 * r[0] + 0.2 * r[1],
+                    2 * M_PI);
                 ASSERT_NEAR(error, 0.0, 1e-5);
             }
 }
@@ -212,11 +219,13 @@ TEST(BoxMean, IsTheMeanOfTheWindowTruncatedAtTheBorder)
                     int count = 0;
                     for (int c = std::max(0, z - radius); c <= std::min(n[2] - 1, z + radius); ++c)
                         for (int b = std::max(0, y - radius); b <= std::min(n[1] - 1, y + radius); ++b)
-                            for (int a = std::max(0, x - radius); a <= std::min(n[0] - 1, x + radius); ++a, ++count)
-                                sum += static_cast<double>(v(static_cast<std::size_t>(a), static_cast<std::size_t>(b),
+                            for (int a = std::max(0, x - radius); a <= std::min(n[0] - 1, x + radius);
+                                 ++a, ++count)
+                                sum += static_cast<double>(v(static_cast<std::size_t>(a),
+                                                             static_cast<std::size_t>(b),
                                                              static_cast<std::size_t>(c)));
-                    expected(static_cast<std::size_t>(x), static_cast<std::size_t>(y), static_cast<std::size_t>(z)) =
-                        static_cast<float>(sum / count);
+                    expected(static_cast<std::size_t>(x), static_cast<std::size_t>(y),
+                             static_cast<std::size_t>(z)) = static_cast<float>(sum / count);
                 }
         EXPECT_THAT(box_mean(v, radius), test::VolumeNear(&expected, 1e-6));
     }

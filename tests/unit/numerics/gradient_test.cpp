@@ -31,7 +31,8 @@ TEST(Gradient, AdjointSatisfiesTheInnerProductIdentity)
 TEST(Gradient, OfARampIsItsSlopeInPerMillimetreAndWrapsAtTheEnd)
 {
     const Grid grid = grid_of(6, 5, 4, {0.5, 1.0, 2.0});
-    const VolumeF u = test::from_function(grid, [](const Vec3& r) { return 3 * r[0] - 2 * r[1] + 0.5 * r[2]; });
+    const VolumeF u =
+        test::from_function(grid, [](const Vec3& r) { return 3 * r[0] - 2 * r[1] + 0.5 * r[2]; });
     VolumeF gx(grid), gy(grid), gz(grid);
     gradient(u, gx, gy, gz);
     EXPECT_NEAR(gx(2, 2, 2), 3.0, 1e-5);

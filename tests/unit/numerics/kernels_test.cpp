@@ -25,7 +25,8 @@ double sphere_error_percent(std::size_t n, const UnitVector& b, Filter&& filter)
 {
     const Grid grid = grid_of(n, n, n);
     const VolumeF chi = test::sphere_chi(grid, 8.0, 1.0);
-    const VolumeF truth = test::from_function(grid, [&](const Vec3& r) { return test::sphere_field(r, 8.0, 1.0, b); });
+    const VolumeF truth =
+        test::from_function(grid, [&](const Vec3& r) { return test::sphere_field(r, 8.0, 1.0, b); });
     VolumeF field(grid);
     filter(chi, field);
     const Mask shell = test::mask_from(grid, [](const Vec3& r) {
@@ -58,15 +59,21 @@ TEST(DipoleKernel, GivesTheFieldOfASphereAndImprovesWithTheFieldOfView)
 TEST(DipoleSpatialSpectrum, GivesTheFieldOfASphereWithoutTheErrorOfPeriodicity)
 {
     for (const auto& b : {test::b0_along_z, oblique})
-        EXPECT_LT(sphere_error_percent(48, b, [&](const VolumeF& chi, VolumeF& field) {
-                      const Fft3 fft(padded_grid(chi.grid(), 0.0, 1.0));
-                      const auto factors = dipole_spatial_spectrum(fft, b);
-                      Spectrum work(fft.grid().dims);
-                      const std::size_t half_x = work.half_x(), ny = fft.grid().dims.ny;
-                      fft.filter(chi, field, [&](std::size_t y, std::size_t z, float* f) {
-                          std::copy_n(factors.data() + half_x * (y + ny * z), half_x, f);
-                      }, work);
-                  }), 0.42 * 1.5);
+        EXPECT_LT(sphere_error_percent(48, b,
+                                       [&](const VolumeF& chi, VolumeF& field) {
+                                           const Fft3 fft(padded_grid(chi.grid(), 0.0, 1.0));
+                                           const auto factors = dipole_spatial_spectrum(fft, b);
+                                           Spectrum work(fft.grid().dims);
+                                           const std::size_t half_x = work.half_x(), ny = fft.grid().dims.ny;
+                                           fft.filter(
+                                               chi, field,
+                                               [&](std::size_t y, std::size_t z, float* f) {
+                                                   std::copy_n(factors.data() + half_x * (y + ny * z), half_x,
+                                                               f);
+                                               },
+                                               work);
+                                       }),
+                  0.42 * 1.5);
 }
 
 TEST(DipoleKernel, FollowsTheDefinitionAwayFromNyquist)
@@ -76,7 +83,8 @@ TEST(DipoleKernel, FollowsTheDefinitionAwayFromNyquist)
     std::vector<float> row(5);
     for (int ny = -7; ny <= 7; ++ny)
         for (int nz = -3; nz <= 3; ++nz) {
-            kernel.row(static_cast<std::size_t>((ny + 15) % 15), static_cast<std::size_t>((nz + 7) % 7), row.data());
+            kernel.row(static_cast<std::size_t>((ny + 15) % 15), static_cast<std::size_t>((nz + 7) % 7),
+                       row.data());
             for (int nx = 0; nx <= 4; ++nx) {
                 const Vec3 k{nx / 9.0, ny / (15 * 0.8), nz / (7 * 2.0)};
                 const double k2 = k[0] * k[0] + k[1] * k[1] + k[2] * k[2];
@@ -103,7 +111,8 @@ double symmetrised(const Grid& g, const UnitVector& b, std::array<std::size_t, 3
         return k2 == 0 ? 0.0 : 1.0 / 3.0 - kb * kb / k2;
     };
     std::array<std::size_t, 3> reflected{};
-    for (std::size_t a = 0; a < 3; ++a) reflected[a] = (g.dims[static_cast<int>(a)] - n[a]) % g.dims[static_cast<int>(a)];
+    for (std::size_t a = 0; a < 3; ++a)
+        reflected[a] = (g.dims[static_cast<int>(a)] - n[a]) % g.dims[static_cast<int>(a)];
     return 0.5 * (d(n) + d(reflected));
 }
 
@@ -115,7 +124,8 @@ TEST(DipoleKernel, IsTheIndexWiseSymmetrisationOnEvenGridsAndSoHermitian)
     for (std::size_t z = 0; z < 8; ++z)
         for (std::size_t y = 0; y < 10; ++y) {
             kernel.row(y, z, row.data());
-            for (std::size_t x = 0; x <= 6; ++x) ASSERT_NEAR(row[x], symmetrised(grid, oblique, {x, y, z}), 3e-7);
+            for (std::size_t x = 0; x <= 6; ++x)
+                ASSERT_NEAR(row[x], symmetrised(grid, oblique, {x, y, z}), 3e-7);
             // The planes x = 0 and x = nx/2 hold both members of each conjugate pair: they must agree.
             kernel.row((10 - y) % 10, (8 - z) % 8, reflected.data());
             ASSERT_NEAR(row[0], reflected[0], 2e-7);
@@ -221,8 +231,10 @@ TEST(LaplacianKernel, IsTheSymbolOfTheGradientFollowedByItsAdjoint)
     const Fft3 fft(grid);
     Spectrum work(grid.dims);
     const LaplacianKernel laplacian(grid);
-    fft.filter(u, spectral, [&](std::size_t y, std::size_t z, float* f) { laplacian.row(y, z, f); }, work);
-    EXPECT_THAT(spectral, test::VolumeNear(&stencil, 1e-6 * 21 * 4));  // largest symbol 21 / mm^2, values to 4
+    fft.filter(
+        u, spectral, [&](std::size_t y, std::size_t z, float* f) { laplacian.row(y, z, f); }, work);
+    EXPECT_THAT(spectral,
+                test::VolumeNear(&stencil, 1e-6 * 21 * 4));  // largest symbol 21 / mm^2, values to 4
 }
 
 TEST(BallSpectrum, AveragesOverTheBall)
@@ -236,9 +248,12 @@ TEST(BallSpectrum, AveragesOverTheBall)
     EXPECT_NEAR(factors[0], 1.0, 1e-6);
     Spectrum work(grid.dims);
     VolumeF mean(grid);
-    fft.filter(v, mean, [&](std::size_t y, std::size_t z, float* f) {
-        std::copy_n(factors.data() + 10 * (y + 16 * z), 10, f);
-    }, work);
+    fft.filter(
+        v, mean,
+        [&](std::size_t y, std::size_t z, float* f) {
+            std::copy_n(factors.data() + 10 * (y + 16 * z), 10, f);
+        },
+        work);
 
     std::vector<std::array<int, 3>> offsets;
     std::vector<double> weights;
@@ -261,11 +276,12 @@ TEST(BallSpectrum, AveragesOverTheBall)
             for (int x = 0; x < 18; ++x) {
                 double sum = 0;
                 for (std::size_t i = 0; i < offsets.size(); ++i)
-                    sum += weights[i] * static_cast<double>(v(static_cast<std::size_t>((x + offsets[i][0] + 18) % 18),
-                                                              static_cast<std::size_t>((y + offsets[i][1] + 16) % 16),
-                                                              static_cast<std::size_t>((z + offsets[i][2] + 13) % 13)));
-                expected(static_cast<std::size_t>(x), static_cast<std::size_t>(y), static_cast<std::size_t>(z)) =
-                    static_cast<float>(sum / total);
+                    sum += weights[i] *
+                           static_cast<double>(v(static_cast<std::size_t>((x + offsets[i][0] + 18) % 18),
+                                                 static_cast<std::size_t>((y + offsets[i][1] + 16) % 16),
+                                                 static_cast<std::size_t>((z + offsets[i][2] + 13) % 13)));
+                expected(static_cast<std::size_t>(x), static_cast<std::size_t>(y),
+                         static_cast<std::size_t>(z)) = static_cast<float>(sum / total);
             }
     EXPECT_THAT(mean, test::VolumeNear(&expected, 2e-6));
 }

@@ -25,17 +25,21 @@ Mask random_mask(const Grid& grid, double threshold, unsigned seed)
 }
 
 /// Distance from (x, y, z) to the nearest voxel of the given kind, over all voxels; the border is one voxel beyond.
-double nearest_mm(const Mask& mask, std::size_t x, std::size_t y, std::size_t z, bool inside, bool with_border)
+double nearest_mm(const Mask& mask, std::size_t x, std::size_t y, std::size_t z, bool inside,
+                  bool with_border)
 {
     const auto& d = mask.dims();
     const auto& h = mask.grid().voxel_mm;
     double best = std::numeric_limits<double>::infinity();
-    const auto delta = [](std::size_t a, std::size_t b) { return static_cast<double>(a) - static_cast<double>(b); };
+    const auto delta = [](std::size_t a, std::size_t b) {
+        return static_cast<double>(a) - static_cast<double>(b);
+    };
     for (std::size_t c = 0; c < d.nz; ++c)
         for (std::size_t b = 0; b < d.ny; ++b)
             for (std::size_t a = 0; a < d.nx; ++a)
                 if ((mask(a, b, c) != 0) == inside)
-                    best = std::min(best, std::hypot(delta(a, x) * h[0], delta(b, y) * h[1], delta(c, z) * h[2]));
+                    best = std::min(best,
+                                    std::hypot(delta(a, x) * h[0], delta(b, y) * h[1], delta(c, z) * h[2]));
     if (with_border)
         for (const double border : {delta(x + 1, 0) * h[0], delta(d.nx, x) * h[0], delta(y + 1, 0) * h[1],
                                     delta(d.ny, y) * h[1], delta(z + 1, 0) * h[2], delta(d.nz, z) * h[2]})
@@ -59,7 +63,8 @@ TEST(DistanceInside, EqualsTheSearchOverAllVoxels)
                 const Mask mask = random_mask(grid, threshold, 1);
                 const VolumeF distance = distance_inside_mm(mask, border);
                 for_all(grid.dims, [&](std::size_t x, std::size_t y, std::size_t z) {
-                    const double expected = mask(x, y, z) == 0 ? 0.0 : nearest_mm(mask, x, y, z, false, border);
+                    const double expected =
+                        mask(x, y, z) == 0 ? 0.0 : nearest_mm(mask, x, y, z, false, border);
                     if (std::isinf(expected))
                         ASSERT_TRUE(std::isinf(distance(x, y, z)));
                     else
@@ -72,7 +77,8 @@ TEST(DistanceInside, OfABallIsTheDepthBelowItsSurface)
 {
     const Mask ball = test::ball_mask(grid_of(45, 45, 45), 20.0);
     const VolumeF distance = distance_inside_mm(ball);
-    EXPECT_NEAR(distance(22, 22, 22), 20.5, 0.6);  // the surface lies between the last voxel in and the first out
+    EXPECT_NEAR(distance(22, 22, 22), 20.5,
+                0.6);  // the surface lies between the last voxel in and the first out
     EXPECT_EQ(distance(0, 0, 0), 0.0F);
 }
 
@@ -84,8 +90,10 @@ TEST(ErodeAndDilate, EqualTheSearchOverTheBall)
                 const Mask dense = random_mask(grid, -2.2, 2), sparse = random_mask(grid, 2.2, 3);
                 const Mask eroded = erode(dense, radius, border), dilated = dilate(sparse, radius);
                 for_all(grid.dims, [&](std::size_t x, std::size_t y, std::size_t z) {
-                    ASSERT_EQ(eroded(x, y, z), nearest_mm(dense, x, y, z, false, border) > radius * (1 + 1e-9));
-                    ASSERT_EQ(dilated(x, y, z), nearest_mm(sparse, x, y, z, true, false) <= radius * (1 + 1e-9));
+                    ASSERT_EQ(eroded(x, y, z),
+                              nearest_mm(dense, x, y, z, false, border) > radius * (1 + 1e-9));
+                    ASSERT_EQ(dilated(x, y, z),
+                              nearest_mm(sparse, x, y, z, true, false) <= radius * (1 + 1e-9));
                 });
             }
 }
@@ -189,9 +197,9 @@ TEST(LabelComponents, DoesNotDependOnThreads)
 TEST(LargestComponent, KeepsOnlyTheLargestAndTheFirstOfEquals)
 {
     Mask mask(grid_of(12, 6, 5), 0);
-    mask(1, 1, 1) = mask(2, 1, 1) = 1;                    // two voxels, first in scan order
-    mask(5, 1, 1) = mask(5, 2, 1) = 1;                    // two voxels
-    mask(8, 3, 3) = 1;                                    // touches the next only by an edge
+    mask(1, 1, 1) = mask(2, 1, 1) = 1;  // two voxels, first in scan order
+    mask(5, 1, 1) = mask(5, 2, 1) = 1;  // two voxels
+    mask(8, 3, 3) = 1;                  // touches the next only by an edge
     mask(9, 4, 3) = 1;
     const Mask first = largest_component(mask);
     EXPECT_EQ(count(first), 2U);
