@@ -121,7 +121,7 @@ void decompress(std::span<const std::byte> compressed, std::span<std::byte> out,
 std::array<std::span<const std::byte>, 4> Member::parts() const
 {
     return {std::span<const std::byte>(start), head,
-            std::span<const std::byte>(compressed.data(), compressed_bytes), std::span<const std::byte>(trailer)};
+            compressed.span().first(compressed_bytes), std::span<const std::byte>(trailer)};
 }
 
 Member compress(std::span<const std::byte> head, std::span<const std::byte> body, int level)
@@ -131,8 +131,8 @@ Member compress(std::span<const std::byte> head, std::span<const std::byte> body
         libdeflate_alloc_compressor(level), &libdeflate_free_compressor);
     if (!compressor) throw std::bad_alloc();
 
-    Member member;
-    member.head = head;
+    Member member{.head = head,
+                  .compressed = PageBuffer(libdeflate_deflate_compress_bound(compressor.get(), body.size()))};
     // Ten bytes of gzip header (deflate, no flags, no time, unknown system); then `head` as one stored deflate block, which
     // ends on a byte boundary, so that the stream made from `body` may simply follow.
     constexpr unsigned char gzip_start[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff};
@@ -140,9 +140,9 @@ Member compress(std::span<const std::byte> head, std::span<const std::byte> body
     put_little_endian<2>(&member.start[11], head.size());
     put_little_endian<2>(&member.start[13], ~head.size() & 0xffff);
 
-    member.compressed = AlignedBuffer<std::byte>(libdeflate_deflate_compress_bound(compressor.get(), body.size()));
-    member.compressed_bytes = libdeflate_deflate_compress(compressor.get(), body.data(), body.size(),
-                                                          member.compressed.data(), member.compressed.size());
+    const std::span<std::byte> room = member.compressed.span();
+    member.compressed_bytes =
+        libdeflate_deflate_compress(compressor.get(), body.data(), body.size(), room.data(), room.size());
     QSMPI_ASSERT(member.compressed_bytes > 0);
 
     const std::uint32_t crc = libdeflate_crc32(libdeflate_crc32(0, head.data(), head.size()), body.data(), body.size());

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "qsmpi/core/volume.hpp"
+#include "page_buffer.hpp"
 
 namespace qsmpi::io::gzip {
 
@@ -27,8 +27,8 @@ void decompress(std::span<const std::byte> compressed, std::span<std::byte> out,
 /// Equal content gives equal bytes: no time, no name. `head` (at most 65535 bytes) is stored, `body` compressed.
 struct Member {
     std::array<std::byte, 15> start{};
-    std::span<const std::byte> head;
-    AlignedBuffer<std::byte> compressed;
+    std::span<const std::byte> head{};
+    PageBuffer compressed{};
     std::size_t compressed_bytes = 0;
     std::array<std::byte, 8> trailer{};
     [[nodiscard]] std::array<std::span<const std::byte>, 4> parts() const;

@@ -26,10 +26,10 @@ bool is_gzip_file(const Descriptor& in)
     return in.read_at(0, magic) == 2 && gzip::is_gzip(magic);
 }
 
-AlignedBuffer<std::byte> read_all(const Descriptor& in)
+PageBuffer read_all(const Descriptor& in)
 {
-    AlignedBuffer<std::byte> content(in.size());
-    const std::size_t n = in.read_at(0, {content.data(), content.size()});
+    PageBuffer content(in.size());
+    const std::size_t n = in.read_at(0, content.span());
     if (n < content.size()) throw IoError(str("a file shrank to ", n, " of ", content.size(), " bytes while it was read"));
     return content;
 }
@@ -124,16 +124,16 @@ NiftiReader::NiftiReader(const fs::path& file, const NiftiHeader& header)
         return;
     }
     if (size < expected / largest_deflate_ratio) fail(size, expected);
-    const AlignedBuffer<std::byte> compressed = read_all(in_);
+    const PageBuffer compressed = read_all(in_);
     raw_.emplace(expected);
-    gzip::decompress({compressed.data(), compressed.size()}, {raw_->data(), raw_->size()}, file);
+    gzip::decompress(compressed.span(), raw_->span(), file);
 }
 
 void NiftiReader::read_bytes(std::size_t begin, std::span<std::byte> out) const
 {
     const std::size_t first = header_.data_offset + begin;
     if (raw_) {
-        std::memcpy(out.data(), raw_->data() + first, out.size());
+        std::memcpy(out.data(), raw_->span().data() + first, out.size());
     } else if (const std::size_t n = in_.read_at(first, out); n < out.size()) {
         fail(first + n, first + out.size());
     }
@@ -191,9 +191,9 @@ bool looks_truncated(const fs::path& file, const NiftiHeader& header)
     const std::uint32_t stated = field[0] | field[1] << 8 | field[2] << 16 | static_cast<std::uint32_t>(field[3]) << 24;
     if (stated == static_cast<std::uint32_t>(expected)) return false;
     // The field counts the last member only, and a file may have several: look closer before it is called damaged.
-    const AlignedBuffer<std::byte> compressed = read_all(in);
-    AlignedBuffer<std::byte> out(expected);
-    return gzip::inflate_prefix({compressed.data(), compressed.size()}, {out.data(), out.size()}) < expected;
+    const PageBuffer compressed = read_all(in);
+    PageBuffer out(expected);
+    return gzip::inflate_prefix(compressed.span(), out.span()) < expected;
 }
 
 VolumeF read_nifti(const fs::path& file, const NiftiHeader& header, std::size_t i_volume, Scaling scaling)

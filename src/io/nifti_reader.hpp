@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 
+#include "page_buffer.hpp"
 #include "posix.hpp"
 #include "qsmpi/core/volume.hpp"
 #include "qsmpi/io/nifti.hpp"
@@ -25,7 +26,7 @@ private:
     std::filesystem::path file_;
     NiftiHeader header_;
     Descriptor in_;
-    std::optional<AlignedBuffer<std::byte>> raw_;
+    std::optional<PageBuffer> raw_;
 };
 
 }  // namespace qsmpi::io
