@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "harmonics.hpp"
 #include "qsmpi/core/parallel.hpp"
@@ -22,6 +23,24 @@ struct Setting {
     VolumeF squared_weight;  // 1 / variance [1/ppm^2], 0: no data
 };
 
+// Largest difference [ppm] of the field to a neighbour that is data too: what partial volume and dephasing scale with.
+float steepness(const VolumeF& field, const Mask& data, std::size_t x, std::size_t y, std::size_t z)
+{
+    const auto& d = field.dims();
+    const std::size_t i = d.index(x, y, z);
+    float largest = 0.0f;
+    const auto look = [&](bool exists, std::size_t j) {
+        if (exists && data[j]) largest = std::max(largest, std::abs(field[j] - field[i]));
+    };
+    look(x > 0, i - 1);
+    look(x + 1 < d.nx, i + 1);
+    look(y > 0, i - d.nx);
+    look(y + 1 < d.ny, i + d.nx);
+    look(z > 0, i - d.nx * d.ny);
+    look(z + 1 < d.nz, i + d.nx * d.ny);
+    return largest;
+}
+
 Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& input, const SeparationOptions& o)
 {
     const Grid& grid = mask.grid();
@@ -35,29 +54,39 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
         for (std::size_t i = 0; i < mask.size(); ++i) outside[i] = mask[i] ? 0 : 1;
         distance_to_mask = numerics::distance_inside_mm(outside, false);
     }
-    for (std::size_t i = 0; i < mask.size(); ++i) {
-        const bool signal = input.magnitude != nullptr && (*input.magnitude)[i] > signal_limit;
-        s.region[i] = mask[i] ? inside : signal ? tissue : no_signal;
-        const bool consistent = input.relative_residual == nullptr || input.relative_residual->empty() ||
-                                static_cast<double>((*input.relative_residual)[i]) < o.residual_limit;
-        const bool near = signal && static_cast<double>(distance_to_mask[i]) <= o.data_margin_mm;
-        data[i] = std::isfinite(field[i]) && (mask[i] || (near && consistent)) ? 1 : 0;
-    }
+    const Dims& d = grid.dims;
+    const auto is_consistent = [&](std::size_t i) {
+        return input.relative_residual == nullptr || static_cast<double>((*input.relative_residual)[i]) < o.residual_limit;
+    };
+    parallel::for_blocks(mask.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            const bool signal = input.magnitude != nullptr && (*input.magnitude)[i] > signal_limit;
+            s.region[i] = mask[i] ? inside : signal ? tissue : no_signal;
+            const bool near = signal && static_cast<double>(distance_to_mask[i]) <= o.data_margin_mm;
+            data[i] = std::isfinite(field[i]) && (mask[i] || (near && is_consistent(i))) ? 1 : 0;
+        }
+    });
     const VolumeF depth_mm = numerics::distance_inside_mm(data, false);
     const double layer_mm = *std::max_element(grid.voxel_mm.begin(), grid.voxel_mm.end());
-    for (std::size_t i = 0; i < data.size(); ++i) {
-        if (!data[i]) continue;
+    const auto variance = [&](std::size_t x, std::size_t y, std::size_t z) {
+        const std::size_t i = d.index(x, y, z);
         const double depth = static_cast<double>(depth_mm[i]);
         const double floor = depth <= 1.1 * layer_mm   ? o.rim_error_ppm
                              : depth <= 2.1 * layer_mm ? o.second_rim_error_ppm
                                                        : o.model_error_ppm;
-        const double sigma = input.sigma_ppm == nullptr ? 0.0 : static_cast<double>((*input.sigma_ppm)[i]);
-        if (!std::isfinite(sigma)) continue;
-        const bool inconsistent = input.relative_residual != nullptr && !input.relative_residual->empty() &&
-                                  static_cast<double>((*input.relative_residual)[i]) >= o.residual_limit;
-        const double misfit = inconsistent ? 15.0 * o.model_error_ppm : 0.0;
-        s.squared_weight[i] = static_cast<float>(1.0 / (sigma * sigma + floor * floor + misfit * misfit));
-    }
+        const double noise = input.sigma_ppm == nullptr ? 0.0 : static_cast<double>((*input.sigma_ppm)[i]);
+        const double misfit = is_consistent(i) ? 0.0 : 15.0 * o.model_error_ppm;
+        const double slope = o.steepness_error * static_cast<double>(steepness(field, data, x, y, z));
+        return noise * noise + floor * floor + misfit * misfit + slope * slope;
+    };
+    parallel::for_each(d.nz, [&](std::size_t z) {
+        for (std::size_t y = 0; y < d.ny; ++y)
+            for (std::size_t x = 0; x < d.nx; ++x) {
+                const std::size_t i = d.index(x, y, z);
+                // Infinite variance (no signal) leaves weight 0.
+                if (data[i]) s.squared_weight[i] = static_cast<float>(1.0 / variance(x, y, z));
+            }
+    });
     return s;
 }
 
@@ -297,13 +326,16 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
 {
     require_same_grid(total_field_ppm, mask, "separate_sources: field and mask");
     require(!options.rounds.empty(), "separate_sources: at least one round is needed");
-    if (numerics::count(mask) == 0) return {VolumeF(mask.grid(), 0.0f), mask.clone(), 0, 0.0, true, VolumeF(mask.grid(), 0.0f)};
+    if (numerics::count(mask) == 0)
+        return {VolumeF(mask.grid(), 0.0f), mask.clone(), 0, 0.0, true, VolumeF(mask.grid(), 0.0f)};
 
     const double smallest_mm = *std::min_element(mask.grid().voxel_mm.begin(), mask.grid().voxel_mm.end());
     const auto box = numerics::bounding_box(mask, static_cast<std::size_t>(std::ceil(options.margin_mm / smallest_mm)));
     const Mask box_mask = numerics::crop(mask, box);
     const VolumeF field = numerics::crop(total_field_ppm, box);
-    const auto crop_if = [&](const VolumeF* v) { return v == nullptr || v->empty() ? VolumeF() : numerics::crop(*v, box); };
+    const auto crop_if = [&](const VolumeF* v) {
+        return v == nullptr || v->empty() ? VolumeF() : numerics::crop(*v, box);
+    };
     Setting setting;
     {
         const VolumeF sigma = crop_if(input.sigma_ppm), magnitude = crop_if(input.magnitude),
@@ -332,7 +364,8 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         if (!inner || r + 1 == options.rounds.size()) break;
         const VolumeF chi_ppm = inner(local, weight, box_mask, static_cast<int>(r));
         solver.dipole_field(chi_ppm, target);
-        for (std::size_t i = 0; i < target.size(); ++i) target[i] = std::isfinite(field[i]) ? field[i] - target[i] : 0.0f;
+        for (std::size_t i = 0; i < target.size(); ++i)
+            target[i] = std::isfinite(field[i]) ? field[i] - target[i] : 0.0f;
     }
     return {numerics::uncrop(local, box, mask.grid()), mask.clone(), solver.iterations(), solver.relative_residual(), true,
             numerics::uncrop(weight, box, mask.grid())};

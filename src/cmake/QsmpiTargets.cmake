@@ -52,7 +52,7 @@ function(qsmpi_unit_test name)
     add_executable(test_${name} ${arg_SOURCES})
     target_link_libraries(test_${name} PRIVATE ${arg_LIBS} qsmpi_test_support qsmpi_warnings GTest::gmock GTest::gtest_main)
     gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
-        PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT OMP_NUM_THREADS=2)
+        PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=2;OMP_WAIT_POLICY=passive")
 endfunction()
 
 # qsmpi_benchmark(<name> SOURCES a.cpp... LIBS targets...)
