@@ -6,7 +6,8 @@
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/io/bids.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 using nlohmann::json;
 
@@ -20,8 +21,9 @@ fs::path Acquisition::folder() const
 std::string Acquisition::prefix() const
 {
     std::vector<std::pair<std::string, std::string>> ordered(entities.begin(), entities.end());
-    std::stable_sort(ordered.begin(), ordered.end(),
-                     [](const auto& a, const auto& b) { return entity_rank(a.first) < entity_rank(b.first); });
+    std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
+        return entity_rank(a.first) < entity_rank(b.first);
+    });
     std::string out = "sub-" + subject;
     if (!session.empty()) out += "_ses-" + session;
     for (const auto& [name, value] : ordered) out += "_" + name + "-" + value;
@@ -67,7 +69,8 @@ static void from_json(const json& j, ImageRef& r)
 
 static void to_json(json& j, const PhaseScaling& s)
 {
-    j = {{"slope", s.slope}, {"intercept", s.intercept}, {"reason", s.reason}, {"assumed", s.assumed}, {"convention", s.convention}, {"settled", s.settled}};
+    j = {{"slope", s.slope},     {"intercept", s.intercept},   {"reason", s.reason},
+         {"assumed", s.assumed}, {"convention", s.convention}, {"settled", s.settled}};
 }
 
 static void from_json(const json& j, PhaseScaling& s)
@@ -82,8 +85,13 @@ static void from_json(const json& j, PhaseScaling& s)
 
 static void to_json(json& j, const Echo& e)
 {
-    j = {{"number", e.number}, {"echo_time_s", e.echo_time_s}, {"magnitude", e.magnitude}, {"phase", e.phase},
-         {"real", e.real}, {"imaginary", e.imaginary}, {"phase_scaling", e.phase_scaling}};
+    j = {{"number", e.number},
+         {"echo_time_s", e.echo_time_s},
+         {"magnitude", e.magnitude},
+         {"phase", e.phase},
+         {"real", e.real},
+         {"imaginary", e.imaginary},
+         {"phase_scaling", e.phase_scaling}};
 }
 
 static void from_json(const json& j, Echo& e)
@@ -98,13 +106,23 @@ static void from_json(const json& j, Echo& e)
 }
 
 /// JSON has no NaN: it is written as null.
-static float float_from(const json& j) { return j.is_null() ? std::numeric_limits<float>::quiet_NaN() : j.get<float>(); }
+static float float_from(const json& j)
+{
+    return j.is_null() ? std::numeric_limits<float>::quiet_NaN() : j.get<float>();
+}
 
 static void to_json(json& j, const Geometry& g)
 {
     const Dims& d = g.grid.dims;
-    j = {{"dims", {d.nx, d.ny, d.nz}}, {"voxel_mm", g.grid.voxel_mm}, {"sform", g.sform}, {"qform", g.qform}, {"qfac", g.qfac},
-         {"pixdim_mm", g.pixdim_mm}, {"sform_code", g.sform_code}, {"qform_code", g.qform_code}, {"xyzt_units", static_cast<int>(g.xyzt_units)}};
+    j = {{"dims", {d.nx, d.ny, d.nz}},
+         {"voxel_mm", g.grid.voxel_mm},
+         {"sform", g.sform},
+         {"qform", g.qform},
+         {"qfac", g.qfac},
+         {"pixdim_mm", g.pixdim_mm},
+         {"sform_code", g.sform_code},
+         {"qform_code", g.qform_code},
+         {"xyzt_units", static_cast<int>(g.xyzt_units)}};
 }
 
 static void from_json(const json& j, Geometry& g)
@@ -112,7 +130,8 @@ static void from_json(const json& j, Geometry& g)
     const auto dims = j.at("dims").get<std::array<std::size_t, 3>>();
     g.grid.dims = {dims[0], dims[1], dims[2]};
     j.at("voxel_mm").get_to(g.grid.voxel_mm);
-    for (std::size_t i = 0; i < 12; ++i) g.sform[i / 4][i % 4] = float_from(j.at("sform").at(i / 4).at(i % 4));
+    for (std::size_t i = 0; i < 12; ++i)
+        g.sform[i / 4][i % 4] = float_from(j.at("sform").at(i / 4).at(i % 4));
     for (std::size_t i = 0; i < 6; ++i) g.qform[i] = float_from(j.at("qform").at(i));
     g.qfac = float_from(j.at("qfac"));
     j.at("pixdim_mm").get_to(g.pixdim_mm);
@@ -123,8 +142,10 @@ static void from_json(const json& j, Geometry& g)
 
 void to_json(json& j, const Acquisition& a)
 {
-    j = {{"key", a.key}, {"subject", a.subject}, {"session", a.session}, {"suffix", a.suffix}, {"entities", a.entities},
-         {"echoes", a.echoes}, {"b0_tesla", a.b0_tesla}, {"geometry", a.geometry}, {"t1w", a.t1w.string()}, {"warnings", a.warnings}};
+    j = {{"key", a.key},           {"subject", a.subject},   {"session", a.session},
+         {"suffix", a.suffix},     {"entities", a.entities}, {"echoes", a.echoes},
+         {"b0_tesla", a.b0_tesla}, {"geometry", a.geometry}, {"t1w", a.t1w.string()},
+         {"warnings", a.warnings}};
 }
 
 void from_json(const json& j, Acquisition& a)
@@ -143,8 +164,14 @@ void from_json(const json& j, Acquisition& a)
 
 void to_json(json& j, const Finding& f)
 {
-    j = {{"severity", f.severity == Severity::error ? "error" : "warning"}, {"acquisition", f.acquisition}, {"file", f.file},
-         {"field", f.field}, {"value", f.value}, {"problem", f.problem}, {"remedy", f.remedy}, {"line", f.line()}};
+    j = {{"severity", f.severity == Severity::error ? "error" : "warning"},
+         {"acquisition", f.acquisition},
+         {"file", f.file},
+         {"field", f.field},
+         {"value", f.value},
+         {"problem", f.problem},
+         {"remedy", f.remedy},
+         {"line", f.line()}};
 }
 
 void to_json(json& j, const ImageDecision& d)

@@ -8,9 +8,11 @@
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/core/units.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-namespace {
+namespace
+{
 
 /// Longer than any gradient echo, shorter than any echo time in milliseconds.
 constexpr double longest_echo_time_s = 0.5;
@@ -43,23 +45,30 @@ EchoTime echo_time_of(const Source& source, int number)
     for (const char* key : {"EchoTime", "EchoTimes"}) {
         const auto found = source.member->sidecar.find(key);
         if (!found) continue;
-        // An array belongs to the volumes of a stack; inherited by single echoes, it is counted by echo number.
-        const std::size_t i = source.member->echo > 0 ? static_cast<std::size_t>(number - 1) : source.i_volume;
+        // An array belongs to the volumes of a stack; inherited by single echoes, it is counted by echo
+        // number.
+        const std::size_t i =
+            source.member->echo > 0 ? static_cast<std::size_t>(number - 1) : source.i_volume;
         return {number_at(*found.value, i), found.file->relative, found.value->dump()};
     }
     return {std::nullopt, source.member->sidecar.place_of("EchoTime"), ""};
 }
 
-std::string and_more(std::size_t n) { return n > 1 ? str(" (and ", n - 1, " more)") : std::string(); }
+std::string and_more(std::size_t n)
+{
+    return n > 1 ? str(" (and ", n - 1, " more)") : std::string();
+}
 
 /// One finding for all echoes that share a fault: the first one is named, the others counted.
 template <typename Predicate>
-std::size_t report_times(Draft& draft, const std::vector<EchoTime>& times, Predicate&& is_wrong, const std::string& problem,
-                         const std::string& remedy)
+std::size_t report_times(Draft& draft, const std::vector<EchoTime>& times, Predicate&& is_wrong,
+                         const std::string& problem, const std::string& remedy)
 {
     const auto first = std::find_if(times.begin(), times.end(), is_wrong);
     const auto n = static_cast<std::size_t>(std::count_if(times.begin(), times.end(), is_wrong));
-    if (n > 0) draft.error(first->file, "EchoTime", first->text.empty() ? "missing" : first->text, problem + and_more(n), remedy);
+    if (n > 0)
+        draft.error(first->file, "EchoTime", first->text.empty() ? "missing" : first->text,
+                    problem + and_more(n), remedy);
     return n;
 }
 
@@ -70,10 +79,12 @@ void check_order(Draft& draft, const std::vector<EchoTime>& times)
         const int number = draft.acquisition.echoes[i].number;
         // 1 us: sidecars are written with at least that many digits.
         if (std::abs(now - before) < 1e-6) {
-            draft.error(times[i].file, "EchoTime", str(now), str("echo ", number, " has the same echo time as the echo before it"),
+            draft.error(times[i].file, "EchoTime", str(now),
+                        str("echo ", number, " has the same echo time as the echo before it"),
                         "write the true echo times");
         } else if (now < before) {
-            draft.error(times[i].file, "EchoTime", str(now), str("unsorted: echo ", number, " comes before the echo it follows (", before, " s)"),
+            draft.error(times[i].file, "EchoTime", str(now),
+                        str("unsorted: echo ", number, " comes before the echo it follows (", before, " s)"),
                         "write the true echo times, or number the echoes in their order");
         }
     }
@@ -86,15 +97,15 @@ std::optional<double> b0_of(Draft& draft, const Sidecar& sidecar, std::string& n
     if (const auto found = sidecar.find("MagneticFieldStrength")) {
         nominal = number_at(*found.value, 0);
         if (!nominal || !(*nominal >= weakest_b0_tesla && *nominal <= strongest_b0_tesla)) {
-            draft.error(found.file->relative, "MagneticFieldStrength", found.value->dump(), "expected tesla, 0.01 to 25",
-                        "write the field in tesla, or give --b0-tesla");
+            draft.error(found.file->relative, "MagneticFieldStrength", found.value->dump(),
+                        "expected tesla, 0.01 to 25", "write the field in tesla, or give --b0-tesla");
             return std::nullopt;
         }
     }
     const auto found = sidecar.find("ImagingFrequency");
     if (found) {
         if (auto megahertz = number_at(*found.value, 0)) {
-            if (*megahertz > 1e5) *megahertz *= 1e-6;   // some converters write hertz
+            if (*megahertz > 1e5) *megahertz *= 1e-6;  // some converters write hertz
             const double tesla = *megahertz / units::gamma_bar_mhz_per_t;
             if (tesla >= weakest_b0_tesla && tesla <= strongest_b0_tesla) precise = tesla;
         }
@@ -102,8 +113,10 @@ std::optional<double> b0_of(Draft& draft, const Sidecar& sidecar, std::string& n
     if (!nominal || !precise) return nominal ? nominal : precise;
     const double disagreement = std::abs(*precise / *nominal - 1.0);
     if (disagreement > 0.1) {
-        draft.error(found.file->relative, "MagneticFieldStrength", str(*nominal),
-                    str("contradicts ImagingFrequency ", found.value->dump(), " MHz, which is ", *precise, " T"), "correct the wrong one, or give --b0-tesla");
+        draft.error(
+            found.file->relative, "MagneticFieldStrength", str(*nominal),
+            str("contradicts ImagingFrequency ", found.value->dump(), " MHz, which is ", *precise, " T"),
+            "correct the wrong one, or give --b0-tesla");
         return std::nullopt;
     }
     if (disagreement < 1e-3) return nominal;
@@ -112,7 +125,10 @@ std::optional<double> b0_of(Draft& draft, const Sidecar& sidecar, std::string& n
     return precise;
 }
 
-std::string size_text(const Dims& d) { return str(d.nx, "x", d.ny, "x", d.nz); }
+std::string size_text(const Dims& d)
+{
+    return str(d.nx, "x", d.ny, "x", d.nz);
+}
 
 void check_reference(Draft& draft, const Member& member)
 {
@@ -120,28 +136,37 @@ void check_reference(Draft& draft, const Member& member)
     const std::string& file = member.image->relative;
     const double smallest_mm = std::min({g.grid.voxel_mm[0], g.grid.voxel_mm[1], g.grid.voxel_mm[2]});
     if (std::min({g.grid.dims.nx, g.grid.dims.ny, g.grid.dims.nz}) < 2) {
-        draft.error(file, "dim", size_text(g.grid.dims), "a single slice: susceptibility needs a volume", "acquire or join more slices");
+        draft.error(file, "dim", size_text(g.grid.dims), "a single slice: susceptibility needs a volume",
+                    "acquire or join more slices");
     }
     const Affine affine = g.affine();
     for (std::size_t axis = 0; axis < 3; ++axis) {
         const double length = std::hypot(affine[0][axis], affine[1][axis], affine[2][axis]);
         if (std::abs(length - g.grid.voxel_mm[axis]) > 0.01 * g.grid.voxel_mm[axis]) {
-            draft.error(file, str("pixdim[", axis + 1, "]"), str(g.grid.voxel_mm[axis]), str("the sform says ", length, " mm"),
-                        "write the true voxel size into both");
+            draft.error(file, str("pixdim[", axis + 1, "]"), str(g.grid.voxel_mm[axis]),
+                        str("the sform says ", length, " mm"), "write the true voxel size into both");
         }
     }
     if (g.sform_code > 0 && g.qform_code > 0) {
         const Affine s = g.sform_affine(), q = g.qform_affine();
-        const double turned = largest_corner_distance_mm(s, q, g.grid.dims, true), shifted = largest_corner_distance_mm(s, q, g.grid.dims);
-        // A tenth of a voxel over the whole volume: far above the rounding of floats, far below any true difference.
+        const double turned = largest_corner_distance_mm(s, q, g.grid.dims, true),
+                     shifted = largest_corner_distance_mm(s, q, g.grid.dims);
+        // A tenth of a voxel over the whole volume: far above the rounding of floats, far below any true
+        // difference.
         if (!(turned <= 0.1 * smallest_mm)) {
-            draft.error(file, "sform", str("code ", g.sform_code), str("sform and qform disagree by up to ", turned, " mm: the direction of B0 is ambiguous"),
-                        "make both say where the voxels were in the scanner");
+            draft.error(
+                file, "sform", str("code ", g.sform_code),
+                str("sform and qform disagree by up to ", turned, " mm: the direction of B0 is ambiguous"),
+                "make both say where the voxels were in the scanner");
         } else if (!(shifted <= 0.1 * smallest_mm)) {
-            draft.warning(file, "sform", str("code ", g.sform_code), str("sform and qform disagree by a shift of ", shifted, " mm; the sform is used"), "correct the wrong one");
+            draft.warning(file, "sform", str("code ", g.sform_code),
+                          str("sform and qform disagree by a shift of ", shifted, " mm; the sform is used"),
+                          "correct the wrong one");
         }
     } else if (g.sform_code <= 0 && g.qform_code <= 0) {
-        draft.warning(file, "sform_code", "0", "no orientation in the header: B0 is taken along the third voxel axis", "convert with orientation");
+        draft.warning(file, "sform_code", "0",
+                      "no orientation in the header: B0 is taken along the third voxel axis",
+                      "convert with orientation");
     }
 }
 
@@ -157,7 +182,9 @@ void check_echo_times(Draft& draft, const EchoTable& table)
             const EchoTime other = echo_time_of(source, number);
             if (!time.seconds && time.text.empty()) time = other;
             if (time.seconds && other.seconds && std::abs(*time.seconds - *other.seconds) > 1e-6) {
-                draft.error(other.file, "EchoTime", other.text, str("differs from ", time.text, " in ", time.file), "write the true echo time into both");
+                draft.error(other.file, "EchoTime", other.text,
+                            str("differs from ", time.text, " in ", time.file),
+                            "write the true echo time into both");
             }
         }
         times.push_back(std::move(time));
@@ -166,18 +193,23 @@ void check_echo_times(Draft& draft, const EchoTable& table)
         echo.echo_time_s = times.back().seconds.value_or(0.0);
     }
     std::size_t n_wrong = report_times(
-        draft, times, [](const EchoTime& t) { return !t.seconds; }, str("no number of seconds for each of ", table.size(), " echoes"),
+        draft, times, [](const EchoTime& t) { return !t.seconds; },
+        str("no number of seconds for each of ", table.size(), " echoes"),
         "write EchoTime in seconds into the sidecar, an array for a 4-D stack");
     n_wrong += report_times(
         draft, times, [](const EchoTime& t) { return t.seconds && *t.seconds > longest_echo_time_s; },
         "looks like milliseconds; BIDS wants seconds", "divide it by 1000");
     n_wrong += report_times(
-        draft, times, [](const EchoTime& t) { return t.seconds && !(*t.seconds > 0.0); }, "an echo time must be above zero", "write the true echo time");
+        draft, times, [](const EchoTime& t) { return t.seconds && !(*t.seconds > 0.0); },
+        "an echo time must be above zero", "write the true echo time");
     // A stack must have as many times as volumes: too few are missing above, too many are as suspect.
     const Source& first = speaker(table.begin()->second);
     if (const auto found = first.member->sidecar.find("EchoTime");
-        found && found.value->is_array() && first.member->echo == 0 && found.value->size() > first.member->n_volumes) {
-        draft.error(found.file->relative, "EchoTime", found.value->dump(), str("more echo times than the ", first.member->n_volumes, " volumes"), "write one for each volume");
+        found && found.value->is_array() && first.member->echo == 0 &&
+        found.value->size() > first.member->n_volumes) {
+        draft.error(found.file->relative, "EchoTime", found.value->dump(),
+                    str("more echo times than the ", first.member->n_volumes, " volumes"),
+                    "write one for each volume");
         ++n_wrong;
     }
     if (n_wrong == 0) check_order(draft, times);
@@ -190,8 +222,10 @@ void check_field_strength(Draft& draft, const EchoTable& table)
     if (asked > 0.0) {
         a.b0_tesla = asked;
         const auto stated = speaker(table.begin()->second).member->sidecar.find("MagneticFieldStrength");
-        if (stated && stated.value->is_number() && std::abs(stated.value->get<double>() / asked - 1.0) > 0.1) {
-            draft.warning(stated.file->relative, "MagneticFieldStrength", stated.value->dump(), str("--b0-tesla ", asked, " is used instead"), "");
+        if (stated && stated.value->is_number() &&
+            std::abs(stated.value->get<double>() / asked - 1.0) > 0.1) {
+            draft.warning(stated.file->relative, "MagneticFieldStrength", stated.value->dump(),
+                          str("--b0-tesla ", asked, " is used instead"), "");
         }
         return;
     }
@@ -204,12 +238,14 @@ void check_field_strength(Draft& draft, const EchoTable& table)
             if (!b0) b0 = b0_of(draft, source.member->sidecar, note);
         }
         if (!b0) {
-            draft.error(sidecar.place_of("MagneticFieldStrength"), "MagneticFieldStrength", "missing", "the field strength is not stated, nor ImagingFrequency",
+            draft.error(sidecar.place_of("MagneticFieldStrength"), "MagneticFieldStrength", "missing",
+                        "the field strength is not stated, nor ImagingFrequency",
                         "add it to the sidecar, or give --b0-tesla");
             return;
         }
         if (a.b0_tesla > 0.0 && std::abs(*b0 / a.b0_tesla - 1.0) > 1e-4) {
-            draft.error(sidecar.place_of("MagneticFieldStrength"), "MagneticFieldStrength", str(*b0), str("differs from ", a.b0_tesla, " T of an earlier echo"), "correct the wrong one");
+            draft.error(sidecar.place_of("MagneticFieldStrength"), "MagneticFieldStrength", str(*b0),
+                        str("differs from ", a.b0_tesla, " T of an earlier echo"), "correct the wrong one");
             return;
         }
         if (a.b0_tesla == 0.0) a.b0_tesla = *b0;
@@ -228,18 +264,22 @@ void check_geometry(Draft& draft, const EchoTable& table)
     const Geometry& want = reference->header->geometry;
     draft.acquisition.geometry = want;
     check_reference(draft, *reference);
-    const double smallest_mm = std::min({want.grid.voxel_mm[0], want.grid.voxel_mm[1], want.grid.voxel_mm[2]});
+    const double smallest_mm =
+        std::min({want.grid.voxel_mm[0], want.grid.voxel_mm[1], want.grid.voxel_mm[2]});
     for (const Member& m : draft.members) {
         if (&m == reference || m.use != Use::used || !m.header) continue;
         const Geometry& have = m.header->geometry;
         if (have.grid.dims != want.grid.dims) {
-            draft.error(m.image->relative, "dim", size_text(have.grid.dims), "shape differs from " + size_text(want.grid.dims) + " of " + reference->image->relative,
-                        "convert or resample all echoes alike");
+            draft.error(
+                m.image->relative, "dim", size_text(have.grid.dims),
+                "shape differs from " + size_text(want.grid.dims) + " of " + reference->image->relative,
+                "convert or resample all echoes alike");
             continue;
         }
         const double distance_mm = largest_corner_distance_mm(have.affine(), want.affine(), want.grid.dims);
         if (!(distance_mm <= 0.05 * smallest_mm)) {
-            draft.error(m.image->relative, "affine", str(distance_mm, " mm"), "affine differs by so much at a corner from that of " + reference->image->relative,
+            draft.error(m.image->relative, "affine", str(distance_mm, " mm"),
+                        "affine differs by so much at a corner from that of " + reference->image->relative,
                         "convert or resample all echoes alike");
         }
     }
@@ -262,7 +302,8 @@ void check_phase_units(Draft& draft, const EchoTable& table)
         std::optional<PhaseProblem> problem;
         out.phase_scaling = decide_phase_scaling(facts, draft.options.phase_units, problem);
         const std::string place = sidecar.place_of("Units");
-        if (!problem || std::find(complained.begin(), complained.end(), problem->value) != complained.end()) continue;
+        if (!problem || std::find(complained.begin(), complained.end(), problem->value) != complained.end())
+            continue;
         complained.push_back(problem->value);
         draft.error(place, problem->field, problem->value, problem->problem, problem->remedy);
     }

@@ -4,9 +4,11 @@
 #include <array>
 #include <cctype>
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-namespace {
+namespace
+{
 
 bool is_label(std::string_view text)
 {
@@ -17,7 +19,8 @@ bool is_label(std::string_view text)
 
 bool is_number(std::string_view text)
 {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
+    return !text.empty() &&
+           std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
 std::string_view without_zeros(std::string_view digits)
@@ -40,8 +43,8 @@ const std::string& BidsName::entity(std::string_view key) const
 bool BidsName::applies_to(const BidsName& other) const
 {
     return suffix == other.suffix && std::all_of(entities.begin(), entities.end(), [&](const auto& pair) {
-        return other.entity(pair.first) == pair.second;
-    });
+               return other.entity(pair.first) == pair.second;
+           });
 }
 
 std::optional<BidsName> parse_bids_name(std::string_view file_name)
@@ -65,7 +68,8 @@ std::optional<BidsName> parse_bids_name(std::string_view file_name)
             name.suffix = part;
             return name;
         }
-        if (dash == std::string_view::npos || !is_label(part.substr(0, dash)) || !is_label(part.substr(dash + 1))) {
+        if (dash == std::string_view::npos || !is_label(part.substr(0, dash)) ||
+            !is_label(part.substr(dash + 1))) {
             return std::nullopt;
         }
         name.entities.emplace_back(part.substr(0, dash), part.substr(dash + 1));
@@ -75,9 +79,9 @@ std::optional<BidsName> parse_bids_name(std::string_view file_name)
 
 int entity_rank(std::string_view key)
 {
-    constexpr std::array<std::string_view, 22> order{"sub",  "ses",  "sample", "task", "tracksys", "acq",  "ce",   "trc",
-                                                     "stain", "rec", "dir",    "run",  "mod",      "echo", "flip", "inv",
-                                                     "mt",   "part", "proc",   "hemi", "space",    "chunk"};
+    constexpr std::array<std::string_view, 22> order{
+        "sub", "ses", "sample", "task", "tracksys", "acq", "ce",   "trc",  "stain", "rec",   "dir",
+        "run", "mod", "echo",   "flip", "inv",      "mt",  "part", "proc", "hemi",  "space", "chunk"};
     const auto at = std::find(order.begin(), order.end(), key);
     return static_cast<int>(at - order.begin());
 }

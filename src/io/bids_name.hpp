@@ -5,7 +5,8 @@
 #include <utility>
 #include <vector>
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// "sub-01_echo-2_part-mag_MEGRE.nii.gz" taken apart.
 struct BidsName {
@@ -14,7 +15,8 @@ struct BidsName {
     std::string extension;                                      ///< ".nii.gz", with the dot
     /// Value of an entity, or "".
     [[nodiscard]] const std::string& entity(std::string_view key) const;
-    /// True if every entity of this name is in `other` with the same value and the suffixes agree (inheritance).
+    /// True if every entity of this name is in `other` with the same value and the suffixes agree
+    /// (inheritance).
     [[nodiscard]] bool applies_to(const BidsName& other) const;
 };
 
@@ -24,7 +26,8 @@ struct BidsName {
 /// Position of an entity in the order that BIDS prescribes for file names; unknown ones come last.
 [[nodiscard]] int entity_rank(std::string_view key);
 
-/// "run-1" and "1" against "01": digits compare as numbers, everything else as text, without the prefix `key-`.
+/// "run-1" and "1" against "01": digits compare as numbers, everything else as text, without the prefix
+/// `key-`.
 [[nodiscard]] bool same_label(std::string_view key, std::string_view wanted, std::string_view label);
 
 }  // namespace qsmpi::io

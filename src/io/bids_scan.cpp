@@ -9,9 +9,11 @@
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/suggest.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-namespace {
+namespace
+{
 
 /// Checks everything, and fills acquisition, echoes and decisions.
 void build(Draft& draft)
@@ -20,8 +22,9 @@ void build(Draft& draft)
     EchoTable table = arrange_echoes(draft);
     // What is not used need not be sound.
     std::erase_if(draft.findings, [&](const Finding& f) {
-        return std::any_of(draft.members.begin(), draft.members.end(),
-                           [&](const Member& m) { return m.use == Use::ignored && m.image->relative == f.file; });
+        return std::any_of(draft.members.begin(), draft.members.end(), [&](const Member& m) {
+            return m.use == Use::ignored && m.image->relative == f.file;
+        });
     });
     if (!table.empty()) {
         check_echo_times(draft, table);
@@ -31,7 +34,10 @@ void build(Draft& draft)
         auto echo = draft.acquisition.echoes.begin();
         for (const auto& [number, parts] : table) {
             for (const auto& [part, source] : parts) {
-                ImageRef& ref = part == Part::magnitude ? echo->magnitude : part == Part::phase ? echo->phase : part == Part::real ? echo->real : echo->imaginary;
+                ImageRef& ref = part == Part::magnitude ? echo->magnitude
+                                : part == Part::phase   ? echo->phase
+                                : part == Part::real    ? echo->real
+                                                        : echo->imaginary;
                 ref = {draft.bids_dir / source.member->image->relative, source.i_volume};
             }
             ++echo;
@@ -45,10 +51,12 @@ void build(Draft& draft)
 /// "phase of echo 2, 8 ms" or "phase, 3 echoes".
 std::string description_of(const Member& member, const Acquisition& a)
 {
-    if (member.echo == 0 && member.n_volumes > 1) return str(name_of(member.part), " of ", member.n_volumes, " echoes, part of ", a.key);
+    if (member.echo == 0 && member.n_volumes > 1)
+        return str(name_of(member.part), " of ", member.n_volumes, " echoes, part of ", a.key);
     for (const Echo& echo : a.echoes) {
         if (echo.number == std::max(member.echo, 1)) {
-            return str(name_of(member.part), " of echo ", echo.number, " (", echo.echo_time_s * 1e3, " ms), part of ", a.key);
+            return str(name_of(member.part), " of echo ", echo.number, " (", echo.echo_time_s * 1e3,
+                       " ms), part of ", a.key);
         }
     }
     return str(name_of(member.part), ", part of ", a.key);
@@ -64,7 +72,9 @@ void decide(Draft& draft, SubjectScan& out)
             // The image's own fault if it has one, else the first of the scan.
             const Finding* cause = nullptr;
             for (const Finding& f : draft.findings) {
-                if (f.severity == Severity::error && (cause == nullptr || (f.file == decision.file && cause->file != decision.file))) cause = &f;
+                if (f.severity == Severity::error &&
+                    (cause == nullptr || (f.file == decision.file && cause->file != decision.file)))
+                    cause = &f;
             }
             decision.reason = (cause->field.empty() ? "" : cause->field + ": ") + cause->problem;
         } else if (member.use == Use::used) {
@@ -77,7 +87,8 @@ void decide(Draft& draft, SubjectScan& out)
 }
 
 /// Attaches the T1w of the same session, else of the subject, and says what became of each.
-void attach_t1w(const fs::path& bids_dir, const std::vector<const TreeImage*>& t1w, const ScanOptions& options, SubjectScan& out)
+void attach_t1w(const fs::path& bids_dir, const std::vector<const TreeImage*>& t1w,
+                const ScanOptions& options, SubjectScan& out)
 {
     std::set<const TreeImage*> attached;
     std::map<const TreeImage*, std::string> unfit;
@@ -95,7 +106,8 @@ void attach_t1w(const fs::path& bids_dir, const std::vector<const TreeImage*>& t
         for (const TreeImage* image : t1w) {
             if (unfit.contains(image)) continue;
             const bool same_session = image->name->entity("ses") == a.session;
-            if (chosen == nullptr || (same_session && chosen->name->entity("ses") != a.session)) chosen = image;
+            if (chosen == nullptr || (same_session && chosen->name->entity("ses") != a.session))
+                chosen = image;
         }
         if (chosen == nullptr) continue;
         a.t1w = bids_dir / chosen->relative;
@@ -107,7 +119,9 @@ void attach_t1w(const fs::path& bids_dir, const std::vector<const TreeImage*>& t
         } else if (attached.contains(image)) {
             out.images.push_back({image->relative, Use::used, "T1w of this subject"});
         } else {
-            out.images.push_back({image->relative, Use::ignored, out.acquisitions.empty() ? "T1w, but no gradient-echo scan to go with" : "another T1w is used"});
+            out.images.push_back({image->relative, Use::ignored,
+                                  out.acquisitions.empty() ? "T1w, but no gradient-echo scan to go with"
+                                                           : "another T1w is used"});
         }
     }
 }
@@ -127,14 +141,17 @@ Acquisition start_acquisition(const BidsName& name, bool several_suffixes)
     Acquisition a;
     a.suffix = name.suffix;
     for (const auto& [key, value] : name.entities) {
-        if (key == "sub") a.subject = value;
-        else if (key == "ses") a.session = value;
-        else if (key != "echo" && key != "part") a.entities[key] = value;
+        if (key == "sub")
+            a.subject = value;
+        else if (key == "ses")
+            a.session = value;
+        else if (key != "echo" && key != "part")
+            a.entities[key] = value;
     }
     a.key = a.prefix();
     if (several_suffixes) {
         a.key += "_" + a.suffix;
-        a.entities["mod"] = a.suffix;   // keeps the outputs apart
+        a.entities["mod"] = a.suffix;  // keeps the outputs apart
     }
     return a;
 }
@@ -143,7 +160,8 @@ Acquisition start_acquisition(const BidsName& name, bool several_suffixes)
 bool is_plain_contrast(const std::vector<Member>& members)
 {
     return std::all_of(members.begin(), members.end(), [](const Member& m) {
-        return m.image->name->suffix == "T2starw" && m.part == Part::magnitude && m.image->name->entity("part").empty();
+        return m.image->name->suffix == "T2starw" && m.part == Part::magnitude &&
+               m.image->name->entity("part").empty();
     });
 }
 
@@ -167,7 +185,13 @@ void compare_echo_counts(ScanReport& report)
             }
         }
         if (n_all < 3 || 2 * n_most <= n_all || a.echoes.size() >= usual) continue;
-        Finding f{Severity::warning, a.key, "", "echo", str(a.echoes.size()), str("echo missing? most scans of this kind have ", usual, " echoes"), "look for the images of the later echoes"};
+        Finding f{Severity::warning,
+                  a.key,
+                  "",
+                  "echo",
+                  str(a.echoes.size()),
+                  str("echo missing? most scans of this kind have ", usual, " echoes"),
+                  "look for the images of the later echoes"};
         a.warnings.push_back(f.problem);
         report.findings.push_back(std::move(f));
     }
@@ -181,24 +205,29 @@ void append(std::vector<T>& to, std::vector<T>& from)
 
 }  // namespace
 
-SubjectScan scan_subject(const fs::path& bids_dir, const std::string& subject, TreeFolder& root, const Selection& selection, const ScanOptions& options)
+SubjectScan scan_subject(const fs::path& bids_dir, const std::string& subject, TreeFolder& root,
+                         const Selection& selection, const ScanOptions& options)
 {
     SubjectScan out;
     SubjectTree tree = walk_subject(bids_dir, subject, root);
     for (const std::string& folder : tree.unreadable_folders) {
-        out.findings.push_back({Severity::error, "", "", "", "", "cannot read the folder " + folder, "check the permissions"});
+        out.findings.push_back(
+            {Severity::error, "", "", "", "", "cannot read the folder " + folder, "check the permissions"});
     }
-    std::map<std::string, std::map<std::string, std::vector<Member>>> series;   // by name, then by suffix
+    std::map<std::string, std::map<std::string, std::vector<Member>>> series;  // by name, then by suffix
     std::vector<const TreeImage*> t1w;
     bool any_selected = false;
     for (const TreeImage& image : tree.images) {
-        const auto ignore = [&](std::string reason) { out.images.push_back({image.relative, Use::ignored, std::move(reason)}); };
+        const auto ignore = [&](std::string reason) {
+            out.images.push_back({image.relative, Use::ignored, std::move(reason)});
+        };
         if (!image.name || image.name->entity("sub").empty()) {
             ignore("not a BIDS name");
             continue;
         }
         if ("sub-" + image.name->entity("sub") != subject) {
-            out.findings.push_back({Severity::error, "", image.relative, "sub", image.name->entity("sub"), "the name does not fit the folder", "rename or move the image"});
+            out.findings.push_back({Severity::error, "", image.relative, "sub", image.name->entity("sub"),
+                                    "the name does not fit the folder", "rename or move the image"});
             out.images.push_back({image.relative, Use::refused, "the name does not fit the folder"});
             continue;
         }
@@ -218,12 +247,15 @@ SubjectScan scan_subject(const fs::path& bids_dir, const std::string& subject, T
             continue;
         }
         const Part part = part_of(image, sidecar);
-        series[series_name(*image.name)][image.name->suffix].push_back({.image = &image, .sidecar = std::move(sidecar), .part = part});
+        series[series_name(*image.name)][image.name->suffix].push_back(
+            {.image = &image, .sidecar = std::move(sidecar), .part = part});
     }
     for (auto& [name, by_suffix] : series) {
         for (auto& [suffix, members] : by_suffix) {
             if (is_plain_contrast(members)) {
-                for (const Member& m : members) out.images.push_back({m.image->relative, Use::ignored, "T2starw without a phase image: a contrast, not a scan for QSM"});
+                for (const Member& m : members)
+                    out.images.push_back({m.image->relative, Use::ignored,
+                                          "T2starw without a phase image: a contrast, not a scan for QSM"});
                 continue;
             }
             Draft draft(bids_dir, options);
@@ -235,7 +267,8 @@ SubjectScan scan_subject(const fs::path& bids_dir, const std::string& subject, T
     }
     attach_t1w(bids_dir, t1w, options, out);
     if (any_selected && series.empty()) {
-        out.findings.push_back({Severity::warning, "", subject, "", "", "no gradient-echo scan (MEGRE, T2starw, GRE, ...) among its images", ""});
+        out.findings.push_back({Severity::warning, "", subject, "", "",
+                                "no gradient-echo scan (MEGRE, T2starw, GRE, ...) among its images", ""});
     }
     return out;
 }
@@ -250,10 +283,13 @@ ScanReport scan_bids(const fs::path& bids_dir, const ScanOptions& options)
     if (std::find(units.begin(), units.end(), options.phase_units) == units.end()) {
         const std::string near = nearest_word(options.phase_units, units);
         report.findings.push_back({Severity::error, "", "", "--phase-units", options.phase_units, "unknown",
-                                   near.empty() ? "auto, rad, milliradian, degree, siemens, siemens-unsigned or minmax" : "did you mean " + near + "?"});
+                                   near.empty()
+                                       ? "auto, rad, milliradian, degree, siemens, siemens-unsigned or minmax"
+                                       : "did you mean " + near + "?"});
     }
     if (root.subjects.empty()) {
-        report.findings.push_back({Severity::error, "", bids_dir.string(), "", "", "no folder named sub-*", "name the top folder of a BIDS data set"});
+        report.findings.push_back({Severity::error, "", bids_dir.string(), "", "", "no folder named sub-*",
+                                   "name the top folder of a BIDS data set"});
         return report;
     }
 
@@ -266,8 +302,10 @@ ScanReport scan_bids(const fs::path& bids_dir, const ScanOptions& options)
         append(report.images, scan.images);
         append(report.findings, scan.findings);
     }
-    std::sort(report.acquisitions.begin(), report.acquisitions.end(), [](const Acquisition& a, const Acquisition& b) { return a.key < b.key; });
-    std::sort(report.images.begin(), report.images.end(), [](const ImageDecision& a, const ImageDecision& b) { return a.file < b.file; });
+    std::sort(report.acquisitions.begin(), report.acquisitions.end(),
+              [](const Acquisition& a, const Acquisition& b) { return a.key < b.key; });
+    std::sort(report.images.begin(), report.images.end(),
+              [](const ImageDecision& a, const ImageDecision& b) { return a.file < b.file; });
     compare_echo_counts(report);
     return report;
 }

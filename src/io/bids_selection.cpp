@@ -9,17 +9,29 @@
 #include "qsmpi/core/suggest.hpp"
 #include "qsmpi/io/file.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-namespace {
+namespace
+{
 
 /// Sections of a filter file that mean every gradient-echo scan; others are suffixes ("megre", "t1w").
 constexpr std::array<std::string_view, 3> sections_for_all{"qsm", "gre", "all"};
 
 /// Names that filter files use (those of PyBIDS) and the short ones of file names.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 12> entity_names{{
-    {"subject", "sub"}, {"session", "ses"}, {"acquisition", "acq"}, {"reconstruction", "rec"}, {"direction", "dir"},
-    {"ceagent", "ce"}, {"modality", "mod"}, {"inversion", "inv"}, {"mtransfer", "mt"}, {"task", "task"}, {"space", "space"}, {"sample", "sample"},
+    {"subject", "sub"},
+    {"session", "ses"},
+    {"acquisition", "acq"},
+    {"reconstruction", "rec"},
+    {"direction", "dir"},
+    {"ceagent", "ce"},
+    {"modality", "mod"},
+    {"inversion", "inv"},
+    {"mtransfer", "mt"},
+    {"task", "task"},
+    {"space", "space"},
+    {"sample", "sample"},
 }};
 
 std::string short_name(const std::string& name)
@@ -38,7 +50,8 @@ std::string lower(std::string text)
 
 bool any_matches(std::string_view key, const std::vector<std::string>& wanted, const std::string& label)
 {
-    return std::any_of(wanted.begin(), wanted.end(), [&](const std::string& w) { return same_label(key, w, label); });
+    return std::any_of(wanted.begin(), wanted.end(),
+                       [&](const std::string& w) { return same_label(key, w, label); });
 }
 
 std::string text_of(const nlohmann::json& value)
@@ -55,10 +68,13 @@ Selection::Selection(const ScanOptions& options, std::vector<Finding>& findings)
 
 void Selection::read_filter_file(const fs::path& file, std::vector<Finding>& findings)
 {
-    const auto complain = [&](Severity severity, std::string field, std::string value, std::string problem, std::string remedy) {
-        findings.push_back({severity, "", file.string(), std::move(field), std::move(value), std::move(problem), std::move(remedy)});
+    const auto complain = [&](Severity severity, std::string field, std::string value, std::string problem,
+                              std::string remedy) {
+        findings.push_back({severity, "", file.string(), std::move(field), std::move(value),
+                            std::move(problem), std::move(remedy)});
     };
-    const char* const shape = "write {\"megre\": {\"acquisition\": \"x\", \"run\": [1, 2], \"session\": null}}";
+    const char* const shape =
+        "write {\"megre\": {\"acquisition\": \"x\", \"run\": [1, 2], \"session\": null}}";
     nlohmann::json content;
     try {
         content = nlohmann::json::parse(read_file(file));
@@ -78,7 +94,8 @@ void Selection::read_filter_file(const fs::path& file, std::vector<Finding>& fin
         if (std::find(known.begin(), known.end(), section) == known.end()) {
             const std::string near = nearest_word(section, known);
             complain(Severity::warning, name, "", "a section that nothing here is named after: ignored",
-                     near.empty() ? "known sections: megre, t2starw, gre, qsm (all scans), t1w" : "did you mean \"" + near + "\"?");
+                     near.empty() ? "known sections: megre, t2starw, gre, qsm (all scans), t1w"
+                                  : "did you mean \"" + near + "\"?");
             continue;
         }
         if (!rules.is_object()) {
@@ -121,28 +138,35 @@ std::string Selection::reason_against(const TreeImage& image, bool is_gre) const
         if (!options_.runs.empty() && !any_matches("run", options_.runs, name.entity("run"))) {
             return "run not selected (--run-label)";
         }
-        if (!options_.acquisitions.empty() && !any_matches("acq", options_.acquisitions, name.entity("acq"))) {
+        if (!options_.acquisitions.empty() &&
+            !any_matches("acq", options_.acquisitions, name.entity("acq"))) {
             return "acquisition not selected (--acq-label)";
         }
     }
     for (const auto& [section, rules] : sections_) {
-        const bool for_all = std::find(sections_for_all.begin(), sections_for_all.end(), section) != sections_for_all.end();
+        const bool for_all =
+            std::find(sections_for_all.begin(), sections_for_all.end(), section) != sections_for_all.end();
         if (section != lower(name.suffix) && !(for_all && is_gre)) continue;
         for (const Rule& rule : rules) {
-            if (!obeys(rule, image)) return str("not selected by the filter file (", section, ": ", rule.key, ")");
+            if (!obeys(rule, image))
+                return str("not selected by the filter file (", section, ": ", rule.key, ")");
         }
     }
     return "";
 }
 
-void Selection::report_unknown_subjects(const std::vector<std::string>& folders, std::vector<Finding>& findings) const
+void Selection::report_unknown_subjects(const std::vector<std::string>& folders,
+                                        std::vector<Finding>& findings) const
 {
     for (const std::string& wanted : options_.subjects) {
-        const auto is_wanted = [&](const std::string& folder) { return same_label("sub", wanted, folder.substr(4)); };
+        const auto is_wanted = [&](const std::string& folder) {
+            return same_label("sub", wanted, folder.substr(4));
+        };
         if (std::any_of(folders.begin(), folders.end(), is_wanted)) continue;
         const std::string near = nearest_word(wanted.starts_with("sub-") ? wanted : "sub-" + wanted, folders);
-        findings.push_back({Severity::error, "", "", "--participant-label", wanted, "no such subject in the data set",
-                            near.empty() ? "give a label without \"sub-\"" : "did you mean " + near.substr(4) + "?"});
+        findings.push_back(
+            {Severity::error, "", "", "--participant-label", wanted, "no such subject in the data set",
+             near.empty() ? "give a label without \"sub-\"" : "did you mean " + near.substr(4) + "?"});
     }
 }
 

@@ -7,10 +7,12 @@
 #include "bids_tree.hpp"
 #include "qsmpi/io/bids.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// Which images the user asked for: labels and the BIDS filter file.
-class Selection {
+class Selection
+{
 public:
     /// Mistakes in the filter file become findings of the data set.
     Selection(const ScanOptions& options, std::vector<Finding>& findings);
@@ -18,7 +20,8 @@ public:
     /// Why an image is left out, or "" if it is asked for. `is_gre` tells scans from anatomy (T1w).
     [[nodiscard]] std::string reason_against(const TreeImage& image, bool is_gre) const;
     /// Adds a finding for each label asked for that no subject folder has.
-    void report_unknown_subjects(const std::vector<std::string>& folders, std::vector<Finding>& findings) const;
+    void report_unknown_subjects(const std::vector<std::string>& folders,
+                                 std::vector<Finding>& findings) const;
 
 private:
     /// Allowed values of an entity; none allowed: the entity must be absent.
@@ -31,7 +34,7 @@ private:
     [[nodiscard]] static bool obeys(const Rule& rule, const TreeImage& image);
 
     const ScanOptions& options_;
-    std::map<std::string, std::vector<Rule>> sections_;   ///< by lower-case name
+    std::map<std::string, std::vector<Rule>> sections_;  ///< by lower-case name
 };
 
 }  // namespace qsmpi::io

@@ -11,11 +11,12 @@
 #include "qsmpi/io/bids.hpp"
 #include "qsmpi/io/nifti.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// Suffixes of gradient-echo scans. MEGRE and T2starw are in BIDS; GRE and SWI come from its proposal for
-/// susceptibility-weighted imaging (BEP004), MGRE and QSM from converters. SWI and QSM count only with a part entity:
-/// without one they name results.
+/// susceptibility-weighted imaging (BEP004), MGRE and QSM from converters. SWI and QSM count only with a part
+/// entity: without one they name results.
 [[nodiscard]] std::span<const std::string_view> gre_suffixes();
 
 enum class Part { magnitude, phase, real, imaginary };
@@ -30,10 +31,11 @@ struct Member {
     std::optional<NiftiHeader> header{};  ///< if it was opened and is sound
     std::size_t n_volumes = 1;
     Use use = Use::used;
-    std::string reason{};                 ///< why, if not used
+    std::string reason{};  ///< why, if not used
 };
 
-/// Why an image is not part of any scan, or "" if it is; `sidecar` is asked only where the name leaves it open.
+/// Why an image is not part of any scan, or "" if it is; `sidecar` is asked only where the name leaves it
+/// open.
 [[nodiscard]] std::string reason_to_ignore(const TreeImage& image, const Sidecar& sidecar);
 [[nodiscard]] Part part_of(const TreeImage& image, const Sidecar& sidecar);
 
@@ -46,8 +48,10 @@ struct Draft {
     std::vector<Member> members;
     std::vector<Finding> findings;
 
-    void error(std::string file, std::string field, std::string value, std::string problem, std::string remedy);
-    void warning(std::string file, std::string field, std::string value, std::string problem, std::string remedy);
+    void error(std::string file, std::string field, std::string value, std::string problem,
+               std::string remedy);
+    void warning(std::string file, std::string field, std::string value, std::string problem,
+                 std::string remedy);
     [[nodiscard]] bool refused() const;
 };
 
@@ -61,7 +65,8 @@ using EchoTable = std::map<int, std::map<Part, Source>>;
 
 /// Opens the headers of all members (or takes the sidecars' word), reports what cannot be used.
 void open_members(Draft& draft);
-/// Sorts the members' volumes by echo and part; reports duplicates, gaps, missing partners; marks images not needed.
+/// Sorts the members' volumes by echo and part; reports duplicates, gaps, missing partners; marks images not
+/// needed.
 [[nodiscard]] EchoTable arrange_echoes(Draft& draft);
 /// Echo times, field strength, geometry and phase scaling of the arranged echoes.
 void check_echo_times(Draft& draft, const EchoTable& table);

@@ -12,11 +12,13 @@
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/io/file.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 namespace fs = std::filesystem;
 
-namespace {
+namespace
+{
 
 enum class Kind { folder, file, dangling, other };
 
@@ -29,12 +31,14 @@ Kind kind_of(const std::string& path, unsigned char type)
 {
     if (type == DT_DIR) return Kind::folder;
     if (type == DT_REG) return Kind::file;
-    struct stat status {};
+    struct stat status {
+    };
     if (::stat(path.c_str(), &status) != 0) return Kind::dangling;
     return S_ISDIR(status.st_mode) ? Kind::folder : S_ISREG(status.st_mode) ? Kind::file : Kind::other;
 }
 
-/// Sorted entries without hidden ones; one system call for many names, none for each. Sets errno-like `error`.
+/// Sorted entries without hidden ones; one system call for many names, none for each. Sets errno-like
+/// `error`.
 std::vector<Entry> entries_of(const std::string& folder, int& error)
 {
     std::vector<Entry> out;
@@ -49,12 +53,16 @@ std::vector<Entry> entries_of(const std::string& folder, int& error)
     return out;
 }
 
-bool is_image(const std::string& name) { return name.ends_with(".nii") || name.ends_with(".nii.gz"); }
+bool is_image(const std::string& name)
+{
+    return name.ends_with(".nii") || name.ends_with(".nii.gz");
+}
 
 void add_sidecar(TreeFolder& folder, const std::string& relative, const std::string& name)
 {
     if (!name.ends_with(".json")) return;
-    if (auto parsed = parse_bids_name(name)) folder.sidecars.push_back({relative, std::move(*parsed), false, {}, {}});
+    if (auto parsed = parse_bids_name(name))
+        folder.sidecars.push_back({relative, std::move(*parsed), false, {}, {}});
 }
 
 /// sub-*, ses-*, data type, and one to spare; a bound, because links could lead in circles.
@@ -69,9 +77,11 @@ void walk(const std::string& root, TreeFolder& folder, int level, SubjectTree& t
     for (const Entry& entry : entries) {
         std::string relative = folder.relative + "/" + entry.name;
         if (entry.kind == Kind::folder) {
-            if (level < deepest_level) below.push_back(&tree.folders.emplace_back(TreeFolder{std::move(relative), &folder, {}}));
+            if (level < deepest_level)
+                below.push_back(&tree.folders.emplace_back(TreeFolder{std::move(relative), &folder, {}}));
         } else if (entry.kind != Kind::other && is_image(entry.name)) {
-            tree.images.push_back({relative, parse_bids_name(entry.name), &folder, entry.kind == Kind::dangling});
+            tree.images.push_back(
+                {relative, parse_bids_name(entry.name), &folder, entry.kind == Kind::dangling});
         } else if (entry.kind == Kind::file) {
             add_sidecar(folder, relative, entry.name);
         }

@@ -10,53 +10,56 @@
 
 #include "bids_name.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// A JSON file that may describe images in its folder and below.
 struct SidecarFile {
-    std::string relative;   ///< to the BIDS folder
+    std::string relative;  ///< to the BIDS folder
     BidsName name;
     bool loaded = false;
     nlohmann::json content;
-    std::string error;      ///< why it cannot be used, or ""
+    std::string error;  ///< why it cannot be used, or ""
 };
 
 /// A folder of the walk; sidecars of its ancestors apply too.
 struct TreeFolder {
-    std::string relative;   ///< "" for the BIDS folder itself
+    std::string relative;  ///< "" for the BIDS folder itself
     TreeFolder* parent = nullptr;
     std::vector<SidecarFile> sidecars;
 };
 
 struct TreeImage {
     std::string relative;
-    std::optional<BidsName> name;   ///< none: not a BIDS name
+    std::optional<BidsName> name;  ///< none: not a BIDS name
     TreeFolder* folder = nullptr;
-    bool dangling = false;          ///< a symbolic link to nothing
+    bool dangling = false;  ///< a symbolic link to nothing
 };
 
 /// Everything below one subject's folder.
 struct SubjectTree {
     std::deque<TreeFolder> folders;
-    std::vector<TreeImage> images;               ///< sorted by name
-    std::vector<std::string> unreadable_folders; ///< "sub-01/anat: Permission denied"
+    std::vector<TreeImage> images;                ///< sorted by name
+    std::vector<std::string> unreadable_folders;  ///< "sub-01/anat: Permission denied"
 };
 
 /// The BIDS folder itself: its sidecars and the names of its sub-* folders, sorted.
 struct TreeRoot {
     TreeFolder folder;
-    std::vector<std::string> subjects;   ///< "sub-01"
+    std::vector<std::string> subjects;  ///< "sub-01"
 };
 
 /// @throws IoError if the folder cannot be read
 [[nodiscard]] TreeRoot read_root(const std::filesystem::path& bids_dir);
-[[nodiscard]] SubjectTree walk_subject(const std::filesystem::path& bids_dir, const std::string& subject, TreeFolder& root);
+[[nodiscard]] SubjectTree walk_subject(const std::filesystem::path& bids_dir, const std::string& subject,
+                                       TreeFolder& root);
 
 /// Parses the file once; problems go to `file.error`.
 void load_sidecar(const std::filesystem::path& bids_dir, SidecarFile& file);
 
 /// What the sidecars that apply to one image say together; the closest one that has a key wins.
-class Sidecar {
+class Sidecar
+{
 public:
     /// Loads what is not loaded yet. Sidecars of the root folder must be loaded already: threads share them.
     Sidecar(const std::filesystem::path& bids_dir, const TreeImage& image);
@@ -74,7 +77,7 @@ public:
     [[nodiscard]] const std::vector<const SidecarFile*>& files() const { return files_; }
 
 private:
-    std::vector<const SidecarFile*> files_;   ///< closest first
+    std::vector<const SidecarFile*> files_;  ///< closest first
     std::string expected_;
 };
 

@@ -9,7 +9,8 @@
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/io/file.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 int text_width(std::string_view words, int scale)
 {

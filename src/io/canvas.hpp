@@ -5,12 +5,19 @@
 #include <string_view>
 #include <vector>
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// A grey picture under construction; what is drawn outside is cut off.
-class Canvas {
+class Canvas
+{
 public:
-    Canvas(int width, int height) : width_(width), height_(height), pixels_(static_cast<std::size_t>(width) * static_cast<std::size_t>(height)) {}
+    Canvas(int width, int height)
+        : width_(width),
+          height_(height),
+          pixels_(static_cast<std::size_t>(width) * static_cast<std::size_t>(height))
+    {
+    }
     [[nodiscard]] int width() const { return width_; }
     [[nodiscard]] int height() const { return height_; }
     void set(int x, int y, std::uint8_t grey)

@@ -12,9 +12,11 @@
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/io/bids.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-namespace {
+namespace
+{
 
 /// A volume with more non-finite voxels than this is taken for broken, not for masked.
 constexpr double most_non_finite = 0.9;
@@ -32,7 +34,10 @@ struct Statistics {
     }
 };
 
-bool is_finite(float x) { return std::abs(x) <= std::numeric_limits<float>::max(); }
+bool is_finite(float x)
+{
+    return std::abs(x) <= std::numeric_limits<float>::max();
+}
 
 Statistics statistics_of(const VolumeF& volume)
 {
@@ -62,6 +67,7 @@ struct Task {
     std::size_t i_echo;
     const ImageRef* ref;
     const char* what;
+    bool is_phase;
     Statistics statistics;
 };
 
@@ -70,15 +76,17 @@ std::vector<Task> tasks_of(const Acquisition& a)
     std::vector<Task> tasks;
     for (std::size_t e = 0; e < a.echoes.size(); ++e) {
         const Echo& echo = a.echoes[e];
-        for (const auto& [ref, what] : {std::pair{&echo.magnitude, "magnitude"}, std::pair{&echo.phase, "phase"},
-                                        std::pair{&echo.real, "real part"}, std::pair{&echo.imaginary, "imaginary part"}}) {
-            if (ref->present()) tasks.push_back({e, ref, what, {}});
+        for (const auto& [ref, what] :
+             {std::pair{&echo.magnitude, "magnitude"}, std::pair{&echo.phase, "phase"},
+              std::pair{&echo.real, "real part"}, std::pair{&echo.imaginary, "imaginary part"}}) {
+            if (ref->present()) tasks.push_back({e, ref, what, ref == &echo.phase, {}});
         }
     }
     return tasks;
 }
 
-/// Calls use(task, volume) for every task; each file is opened once, files in parallel. Failures become findings.
+/// Calls use(task, volume) for every task; each file is opened once, files in parallel. Failures become
+/// findings.
 template <typename Use>
 void read_all(std::vector<Task>& tasks, const std::string& key, std::vector<Finding>& findings, Use&& use)
 {
@@ -116,26 +124,33 @@ void judge(const Task& task, const std::string& key, std::vector<Finding>& findi
     const std::size_t n_bad = s.n - s.n_finite;
     const std::string value = str(n_bad, " of ", s.n, " voxels");
     if (static_cast<double>(n_bad) > most_non_finite * static_cast<double>(s.n)) {
-        findings.push_back({Severity::error, key, file, task.what, value, percent(n_bad, s.n) + " of the voxels are NaN or infinite", "convert the image again"});
+        findings.push_back({Severity::error, key, file, task.what, value,
+                            percent(n_bad, s.n) + " of the voxels are NaN or infinite",
+                            "convert the image again"});
     } else if (n_bad > 0) {
-        findings.push_back({Severity::warning, key, file, task.what, value, percent(n_bad, s.n) + " of the voxels are NaN or infinite: set to 0", "leave them out by a mask"});
+        findings.push_back({Severity::warning, key, file, task.what, value,
+                            percent(n_bad, s.n) + " of the voxels are NaN or infinite: set to 0",
+                            "leave them out by a mask"});
     }
     if (s.n_finite == 0) return;
     if (s.low == 0.0f && s.high == 0.0f) {
-        findings.push_back({Severity::error, key, file, task.what, "0", "all voxels are zero", "convert the image again"});
-    } else if (s.low == s.high) {
-        findings.push_back({Severity::error, key, file, task.what, str(s.low), "all voxels are equal", "convert the image again"});
+        findings.push_back(
+            {Severity::error, key, file, task.what, "0", "all voxels are zero", "convert the image again"});
+    } else if (s.low == s.high && task.is_phase) {
+        findings.push_back({Severity::error, key, file, task.what, str(s.low), "all voxels are equal",
+                            "convert the image again"});
     }
 }
 
-/// Ranges are pooled over the echoes that share a convention: never per echo, which would break the proportion to echo time.
+/// Ranges are pooled over the echoes that share a convention: never per echo, which would break the
+/// proportion to echo time.
 void settle(Acquisition& a, const std::vector<Task>& tasks, std::vector<Finding>& findings)
 {
     std::map<std::pair<std::string, bool>, std::pair<PhaseRange, std::vector<std::size_t>>> groups;
     std::map<std::pair<std::string, bool>, std::string> files;
     for (const Task& task : tasks) {
         const Statistics& s = task.statistics;
-        if (task.ref != &a.echoes[task.i_echo].phase || !(s.low <= s.high)) continue;
+        if (!task.is_phase || !(s.low <= s.high)) continue;
         const PhaseScaling& scaling = a.echoes[task.i_echo].phase_scaling;
         const auto key = std::pair(scaling.convention, scaling.settled);
         const bool is_first = groups.find(key) == groups.end();
@@ -148,13 +163,20 @@ void settle(Acquisition& a, const std::vector<Task>& tasks, std::vector<Finding>
     for (const auto& [key, group] : groups) {
         const auto& [range, echoes] = group;
         std::optional<PhaseProblem> problem, doubt;
-        for (const std::size_t e : echoes) a.echoes[e].phase_scaling = settle_phase_scaling(a.echoes[e].phase_scaling, range, problem, doubt);
+        for (const std::size_t e : echoes)
+            a.echoes[e].phase_scaling =
+                settle_phase_scaling(a.echoes[e].phase_scaling, range, problem, doubt);
         const PhaseScaling& settled = a.echoes[echoes.front()].phase_scaling;
-        if (problem) findings.push_back({Severity::error, a.key, files[key], problem->field, problem->value, problem->problem, problem->remedy});
-        if (doubt) findings.push_back({Severity::warning, a.key, files[key], doubt->field, doubt->value, doubt->problem, doubt->remedy});
+        if (problem)
+            findings.push_back({Severity::error, a.key, files[key], problem->field, problem->value,
+                                problem->problem, problem->remedy});
+        if (doubt)
+            findings.push_back({Severity::warning, a.key, files[key], doubt->field, doubt->value,
+                                doubt->problem, doubt->remedy});
         if (!problem && settled.assumed && !key.second) {
             findings.push_back({Severity::warning, a.key, files[key], "Units", "missing",
-                                str("phase taken as ", settled.convention, " (", settled.reason, ")"), "say Units in the sidecar"});
+                                str("phase taken as ", settled.convention, " (", settled.reason, ")"),
+                                "say Units in the sidecar"});
         }
     }
 }
@@ -169,7 +191,8 @@ std::vector<Finding> judge_all(Acquisition& a, const std::vector<Task>& tasks, s
     if (std::none_of(findings.begin(), findings.end(), is_error)) settle(a, tasks, findings);
     for (const Finding& f : findings) {
         const std::string text = (f.field.empty() ? "" : f.field + ": ") + f.problem;
-        if (is_error(f) || std::find(a.warnings.begin(), a.warnings.end(), text) != a.warnings.end()) continue;
+        if (is_error(f) || std::find(a.warnings.begin(), a.warnings.end(), text) != a.warnings.end())
+            continue;
         a.warnings.push_back(text);
     }
     return findings;
@@ -177,7 +200,7 @@ std::vector<Finding> judge_all(Acquisition& a, const std::vector<Task>& tasks, s
 
 /// The volumes of one echo as they are stored.
 struct StoredEcho {
-    std::array<VolumeF, 4> parts;   ///< in the order of tasks_of()
+    std::array<VolumeF, 4> parts;  ///< in the order of tasks_of()
 };
 
 /// real and imaginary become magnitude and angle, in place.
@@ -192,8 +215,8 @@ void to_polar(VolumeF& real, VolumeF& imaginary)
     });
 }
 
-/// Scales phase to radians and wraps it to [-pi, pi), keeping the bits of what is in range already; sets voxels that are not
-/// finite in one of the two to 0 in both.
+/// Scales phase to radians and wraps it to [-pi, pi), keeping the bits of what is in range already; sets
+/// voxels that are not finite in one of the two to 0 in both.
 void to_wrapped_radians(VolumeF& phase, VolumeF& magnitude, const PhaseScaling& scaling)
 {
     const bool scale = scaling.slope != 1.0 || scaling.intercept != 0.0;
@@ -203,12 +226,13 @@ void to_wrapped_radians(VolumeF& phase, VolumeF& magnitude, const PhaseScaling& 
     parallel::for_blocks(phase.size(), [&](std::size_t begin, std::size_t end) {
         float* const v = phase.data();
         if (scale) {
-            for (std::size_t i = begin; i < end; ++i) v[i] = static_cast<float>(static_cast<double>(v[i]) * slope + intercept);
+            for (std::size_t i = begin; i < end; ++i)
+                v[i] = static_cast<float>(static_cast<double>(v[i]) * slope + intercept);
         }
         for (std::size_t i = begin; i < end; ++i) {
             const float x = v[i];
             float y = x >= -half_turn && x < half_turn ? x : x - turn * std::floor(x * per_turn + 0.5f);
-            y = y >= half_turn ? -half_turn : y;   // round-off
+            y = y >= half_turn ? -half_turn : y;  // round-off
             y = y < -half_turn ? -half_turn : y;
             v[i] = is_finite(y) ? y : 0.0f;
             if (!is_finite(x) && !magnitude.empty()) magnitude[i] = 0.0f;
@@ -275,13 +299,15 @@ std::vector<EchoData> read_echoes(Acquisition& acquisition)
     });
     throw_errors(judge_all(acquisition, tasks, std::move(findings)));
     std::vector<EchoData> out;
-    for (std::size_t e = 0; e < stored.size(); ++e) out.push_back(finish(std::move(stored[e]), acquisition.echoes[e]));
+    for (std::size_t e = 0; e < stored.size(); ++e)
+        out.push_back(finish(std::move(stored[e]), acquisition.echoes[e]));
     return out;
 }
 
 EchoData read_echo(const Acquisition& acquisition, std::size_t i_echo)
 {
-    require(i_echo < acquisition.echoes.size(), str("read_echo: echo ", i_echo, " of ", acquisition.echoes.size(), " asked for"));
+    require(i_echo < acquisition.echoes.size(),
+            str("read_echo: echo ", i_echo, " of ", acquisition.echoes.size(), " asked for"));
     const Echo& echo = acquisition.echoes[i_echo];
     require(echo.phase_scaling.settled, str(acquisition.key, ": the phase scaling of echo ", echo.number,
                                             " is not settled: check_contents() has to see all echoes first"));

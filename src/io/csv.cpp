@@ -6,9 +6,11 @@
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/io/file.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-namespace {
+namespace
+{
 
 void append_line(std::string& text, const std::vector<std::string>& fields)
 {
@@ -40,11 +42,15 @@ CsvTable::CsvTable(std::vector<std::string> heading) : n_columns_(heading.size()
 
 void CsvTable::add(const std::vector<std::string>& fields)
 {
-    require(fields.size() == n_columns_, str("csv: ", fields.size(), " fields in a row, the heading has ", n_columns_));
+    require(fields.size() == n_columns_,
+            str("csv: ", fields.size(), " fields in a row, the heading has ", n_columns_));
     append_line(text_, fields);
 }
 
-void CsvTable::write(const std::filesystem::path& file) const { write_file_atomic(file, text_); }
+void CsvTable::write(const std::filesystem::path& file) const
+{
+    write_file_atomic(file, text_);
+}
 
 std::string number_text(double value)
 {

@@ -10,11 +10,13 @@
 #include "posix.hpp"
 #include "qsmpi/core/error.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 namespace fs = std::filesystem;
 
-namespace {
+namespace
+{
 
 /// Process number at the end of "name.tmp.<pid>", or 0.
 pid_t owner_of(const std::string& name)
@@ -27,7 +29,10 @@ pid_t owner_of(const std::string& name)
     return error == std::errc() && stop == end && pid > 0 ? pid : 0;
 }
 
-bool is_alive(pid_t pid) { return ::kill(pid, 0) == 0 || errno != ESRCH; }
+bool is_alive(pid_t pid)
+{
+    return ::kill(pid, 0) == 0 || errno != ESRCH;
+}
 
 void make_parent_folders(const fs::path& file)
 {
@@ -39,7 +44,10 @@ void make_parent_folders(const fs::path& file)
 
 }  // namespace
 
-fs::path temporary_name(const fs::path& file) { return file.string() + ".tmp." + std::to_string(::getpid()); }
+fs::path temporary_name(const fs::path& file)
+{
+    return file.string() + ".tmp." + std::to_string(::getpid());
+}
 
 void write_parts_atomic(const fs::path& file, std::span<const std::span<const std::byte>> parts)
 {

@@ -4,15 +4,18 @@
 
 #include "qsmpi/core/error.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-namespace {
+namespace
+{
 
 using Matrix3 = std::array<std::array<double, 3>, 3>;
 
 double determinant3(const Matrix3& m)
 {
-    return m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
+    return m[0][0] * (m[1][1] * m[2][2] - m[1][2] * m[2][1]) -
+           m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
            m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
 }
 
@@ -29,8 +32,9 @@ Matrix3 inverse_transpose(const Matrix3& m)
     return out;
 }
 
-/// Orthogonal factor of the polar decomposition: the orthogonal matrix nearest to m. Newton's iteration converges
-/// quadratically from any non-singular matrix (Higham, SIAM J. Sci. Stat. Comput. 7(4):1160-1174, 1986).
+/// Orthogonal factor of the polar decomposition: the orthogonal matrix nearest to m. Newton's iteration
+/// converges quadratically from any non-singular matrix (Higham, SIAM J. Sci. Stat. Comput. 7(4):1160-1174,
+/// 1986).
 Matrix3 nearest_orthogonal(Matrix3 m)
 {
     for (int iteration = 0; iteration < 50; ++iteration) {
@@ -53,9 +57,9 @@ Matrix3 nearest_orthogonal(Matrix3 m)
 double Geometry::unit_mm() const
 {
     switch (xyzt_units & 7) {
-    case 1: return 1000.0;
-    case 3: return 0.001;
-    default: return 1.0;
+        case 1: return 1000.0;
+        case 3: return 0.001;
+        default: return 1.0;
     }
 }
 
@@ -111,10 +115,12 @@ UnitVector Geometry::b0_direction_ijk() const
     Matrix3 m{};
     for (std::size_t c = 0; c < 3; ++c) {
         const double length = std::hypot(a[0][c], a[1][c], a[2][c]);
-        require(length > 0.0 && std::isfinite(length), "geometry: a column of the affine is zero or not finite");
+        require(length > 0.0 && std::isfinite(length),
+                "geometry: a column of the affine is zero or not finite");
         for (std::size_t r = 0; r < 3; ++r) m[r][c] = a[r][c] / length;
     }
-    require(std::abs(determinant3(m)) > 1e-6, "geometry: the affine is singular: two voxel axes are parallel");
+    require(std::abs(determinant3(m)) > 1e-6,
+            "geometry: the affine is singular: two voxel axes are parallel");
     // B0 is world +z; in voxel axes it is R^T e_z, the third row of R.
     const auto row = nearest_orthogonal(m)[2];
     const double length = std::hypot(row[0], row[1], row[2]);
@@ -123,7 +129,8 @@ UnitVector Geometry::b0_direction_ijk() const
 
 double determinant(const Affine& a)
 {
-    return determinant3({{{a[0][0], a[0][1], a[0][2]}, {a[1][0], a[1][1], a[1][2]}, {a[2][0], a[2][1], a[2][2]}}});
+    return determinant3(
+        {{{a[0][0], a[0][1], a[0][2]}, {a[1][0], a[1][1], a[1][2]}, {a[2][0], a[2][1], a[2][2]}}});
 }
 
 double largest_corner_distance_mm(const Affine& a, const Affine& b, const Dims& dims, bool without_offset)

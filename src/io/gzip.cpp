@@ -10,9 +10,11 @@
 
 #include "qsmpi/core/error.hpp"
 
-namespace qsmpi::io::gzip {
+namespace qsmpi::io::gzip
+{
 
-namespace {
+namespace
+{
 
 template <std::size_t n>
 void put_little_endian(std::byte* out, std::uint64_t value)
@@ -27,9 +29,11 @@ bool is_gzip(std::span<const std::byte> content)
     return content.size() >= 2 && content[0] == std::byte{0x1f} && content[1] == std::byte{0x8b};
 }
 
-namespace {
+namespace
+{
 
-class Inflater {
+class Inflater
+{
 public:
     Inflater()
     {
@@ -40,7 +44,8 @@ public:
     Inflater(const Inflater&) = delete;
     Inflater& operator=(const Inflater&) = delete;
 
-    /// Goes on with `in` into `out`, both advanced by what was used; false at the end of all members or at damage.
+    /// Goes on with `in` into `out`, both advanced by what was used; false at the end of all members or at
+    /// damage.
     bool step(std::span<const std::byte>& in, std::span<std::byte>& out)
     {
         constexpr std::size_t chunk = std::numeric_limits<int>::max();  // zlib counts in 32 bits
@@ -85,7 +90,8 @@ bool is_intact(std::span<const std::byte> compressed)
     }
 }
 
-void decompress(std::span<const std::byte> compressed, std::span<std::byte> out, const std::filesystem::path& file)
+void decompress(std::span<const std::byte> compressed, std::span<std::byte> out,
+                const std::filesystem::path& file)
 {
     const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> decompressor(
         libdeflate_alloc_decompressor(), &libdeflate_free_decompressor);
@@ -95,9 +101,9 @@ void decompress(std::span<const std::byte> compressed, std::span<std::byte> out,
     bool damaged = false;
     while (made < out.size() && taken < compressed.size()) {
         std::size_t took = 0, gave = 0;
-        const libdeflate_result result =
-            libdeflate_gzip_decompress_ex(decompressor.get(), compressed.data() + taken, compressed.size() - taken,
-                                          out.data() + made, out.size() - made, &took, &gave);
+        const libdeflate_result result = libdeflate_gzip_decompress_ex(
+            decompressor.get(), compressed.data() + taken, compressed.size() - taken, out.data() + made,
+            out.size() - made, &took, &gave);
         // More data than the header speaks of: odd, but harmless if they are sound.
         if (result == LIBDEFLATE_INSUFFICIENT_SPACE && is_intact(compressed)) {
             inflate_prefix(compressed, out);
@@ -113,15 +119,16 @@ void decompress(std::span<const std::byte> compressed, std::span<std::byte> out,
     if (made == out.size() && !damaged) return;
     if (damaged) made = inflate_prefix(compressed, out);
     const char* remedy = "; copy or convert it again";
-    require(made < out.size(), str(file.string(), ": the gzip data are damaged (a checksum differs)", remedy));
+    require(made < out.size(),
+            str(file.string(), ": the gzip data are damaged (a checksum differs)", remedy));
     throw InputError(str(file.string(), ": truncated or damaged gzip data: ", made, " of ", out.size(),
                          " bytes could be decompressed", remedy));
 }
 
 std::array<std::span<const std::byte>, 4> Member::parts() const
 {
-    return {std::span<const std::byte>(start), head,
-            compressed.span().first(compressed_bytes), std::span<const std::byte>(trailer)};
+    return {std::span<const std::byte>(start), head, compressed.span().first(compressed_bytes),
+            std::span<const std::byte>(trailer)};
 }
 
 Member compress(std::span<const std::byte> head, std::span<const std::byte> body, int level)
@@ -133,8 +140,8 @@ Member compress(std::span<const std::byte> head, std::span<const std::byte> body
 
     Member member{.head = head,
                   .compressed = PageBuffer(libdeflate_deflate_compress_bound(compressor.get(), body.size()))};
-    // Ten bytes of gzip header (deflate, no flags, no time, unknown system); then `head` as one stored deflate block, which
-    // ends on a byte boundary, so that the stream made from `body` may simply follow.
+    // Ten bytes of gzip header (deflate, no flags, no time, unknown system); then `head` as one stored
+    // deflate block, which ends on a byte boundary, so that the stream made from `body` may simply follow.
     constexpr unsigned char gzip_start[10] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff};
     std::memcpy(member.start.data(), gzip_start, sizeof gzip_start);
     put_little_endian<2>(&member.start[11], head.size());
@@ -145,7 +152,8 @@ Member compress(std::span<const std::byte> head, std::span<const std::byte> body
         libdeflate_deflate_compress(compressor.get(), body.data(), body.size(), room.data(), room.size());
     QSMPI_ASSERT(member.compressed_bytes > 0);
 
-    const std::uint32_t crc = libdeflate_crc32(libdeflate_crc32(0, head.data(), head.size()), body.data(), body.size());
+    const std::uint32_t crc =
+        libdeflate_crc32(libdeflate_crc32(0, head.data(), head.size()), body.data(), body.size());
     put_little_endian<4>(&member.trailer[0], crc);
     put_little_endian<4>(&member.trailer[4], head.size() + body.size());
     return member;

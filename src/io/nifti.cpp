@@ -11,11 +11,13 @@
 #include "nifti_reader.hpp"
 #include "qsmpi/core/parallel.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 namespace fs = std::filesystem;
 
-namespace {
+namespace
+{
 
 /// One gzip byte stands for at most 1032 bytes (RFC 1951: a match of 258 bytes in two bits).
 constexpr std::size_t largest_deflate_ratio = 1032;
@@ -30,7 +32,8 @@ PageBuffer read_all(const Descriptor& in)
 {
     PageBuffer content(in.size());
     const std::size_t n = in.read_at(0, content.span());
-    if (n < content.size()) throw IoError(str("a file shrank to ", n, " of ", content.size(), " bytes while it was read"));
+    if (n < content.size())
+        throw IoError(str("a file shrank to ", n, " of ", content.size(), " bytes while it was read"));
     return content;
 }
 
@@ -56,9 +59,10 @@ std::vector<std::byte> header_bytes(const Descriptor& in)
 template <typename T>
 T swapped(T value)
 {
-    using Bits = std::conditional_t<sizeof(T) == 1, std::uint8_t,
-                                    std::conditional_t<sizeof(T) == 2, std::uint16_t,
-                                                       std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>>;
+    using Bits = std::conditional_t<
+        sizeof(T) == 1, std::uint8_t,
+        std::conditional_t<sizeof(T) == 2, std::uint16_t,
+                           std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>>>;
     auto bits = std::bit_cast<Bits>(value);
     if constexpr (sizeof(T) == 2) bits = __builtin_bswap16(bits);
     if constexpr (sizeof(T) == 4) bits = __builtin_bswap32(bits);
@@ -98,7 +102,8 @@ template <typename T>
 void convert(const NiftiReader& reader, std::size_t first_byte, VolumeF& volume, const Conversion& how)
 {
     parallel::for_blocks(volume.size(), [&](std::size_t begin, std::size_t end) {
-        const std::span<std::byte> direct(reinterpret_cast<std::byte*>(volume.data() + begin), (end - begin) * sizeof(T));
+        const std::span<std::byte> direct(reinterpret_cast<std::byte*>(volume.data() + begin),
+                                          (end - begin) * sizeof(T));
         if (std::is_same_v<T, float> && !how.swap && !how.scale) {
             reader.read_bytes(first_byte + begin * sizeof(T), direct);
             return;
@@ -141,8 +146,8 @@ void NiftiReader::read_bytes(std::size_t begin, std::span<std::byte> out) const
 
 void NiftiReader::fail(std::size_t found, std::size_t expected) const
 {
-    throw InputError(str(file_.string(), ": truncated: ", found, " bytes in the file, the header needs ", expected,
-                         "; copy or convert it again"));
+    throw InputError(str(file_.string(), ": truncated: ", found, " bytes in the file, the header needs ",
+                         expected, "; copy or convert it again"));
 }
 
 VolumeF NiftiReader::volume(std::size_t i_volume, Scaling scaling) const
@@ -156,23 +161,24 @@ VolumeF NiftiReader::volume(std::size_t i_volume, Scaling scaling) const
                          .slope = header_.scl_slope,
                          .inter = header_.scl_inter};
     switch (static_cast<NiftiType>(header_.datatype)) {
-    case NiftiType::uint8: convert<std::uint8_t>(*this, first, out, how); break;
-    case NiftiType::int8: convert<std::int8_t>(*this, first, out, how); break;
-    case NiftiType::int16: convert<std::int16_t>(*this, first, out, how); break;
-    case NiftiType::uint16: convert<std::uint16_t>(*this, first, out, how); break;
-    case NiftiType::int32: convert<std::int32_t>(*this, first, out, how); break;
-    case NiftiType::uint32: convert<std::uint32_t>(*this, first, out, how); break;
-    case NiftiType::int64: convert<std::int64_t>(*this, first, out, how); break;
-    case NiftiType::uint64: convert<std::uint64_t>(*this, first, out, how); break;
-    case NiftiType::float32: convert<float>(*this, first, out, how); break;
-    case NiftiType::float64: convert<double>(*this, first, out, how); break;
+        case NiftiType::uint8: convert<std::uint8_t>(*this, first, out, how); break;
+        case NiftiType::int8: convert<std::int8_t>(*this, first, out, how); break;
+        case NiftiType::int16: convert<std::int16_t>(*this, first, out, how); break;
+        case NiftiType::uint16: convert<std::uint16_t>(*this, first, out, how); break;
+        case NiftiType::int32: convert<std::int32_t>(*this, first, out, how); break;
+        case NiftiType::uint32: convert<std::uint32_t>(*this, first, out, how); break;
+        case NiftiType::int64: convert<std::int64_t>(*this, first, out, how); break;
+        case NiftiType::uint64: convert<std::uint64_t>(*this, first, out, how); break;
+        case NiftiType::float32: convert<float>(*this, first, out, how); break;
+        case NiftiType::float64: convert<double>(*this, first, out, how); break;
     }
     return out;
 }
 
 bool NiftiHeader::is_integer() const
 {
-    return datatype != static_cast<int>(NiftiType::float32) && datatype != static_cast<int>(NiftiType::float64);
+    return datatype != static_cast<int>(NiftiType::float32) &&
+           datatype != static_cast<int>(NiftiType::float64);
 }
 
 NiftiHeader read_nifti_header(const fs::path& file)
@@ -188,9 +194,11 @@ bool looks_truncated(const fs::path& file, const NiftiHeader& header)
     if (size < 18 || size < expected / largest_deflate_ratio) return true;
     std::array<unsigned char, 4> field;
     in.read_at(size - 4, std::as_writable_bytes(std::span(field)));
-    const std::uint32_t stated = field[0] | field[1] << 8 | field[2] << 16 | static_cast<std::uint32_t>(field[3]) << 24;
+    const std::uint32_t stated =
+        field[0] | field[1] << 8 | field[2] << 16 | static_cast<std::uint32_t>(field[3]) << 24;
     if (stated == static_cast<std::uint32_t>(expected)) return false;
-    // The field counts the last member only, and a file may have several: look closer before it is called damaged.
+    // The field counts the last member only, and a file may have several: look closer before it is called
+    // damaged.
     const PageBuffer compressed = read_all(in);
     PageBuffer out(expected);
     return gzip::inflate_prefix(compressed.span(), out.span()) < expected;
@@ -213,8 +221,8 @@ std::vector<VolumeF> read_nifti_all(const fs::path& file, const NiftiHeader& hea
 Image read_image(const fs::path& file)
 {
     NiftiHeader header = read_nifti_header(file);
-    require(header.n_volumes == 1,
-            str(file.string(), ": dim[4] = ", header.n_volumes, ": one volume expected; split the image first"));
+    require(header.n_volumes == 1, str(file.string(), ": dim[4] = ", header.n_volumes,
+                                       ": one volume expected; split the image first"));
     VolumeF data = read_nifti(file, header);
     return {std::move(data), std::move(header)};
 }

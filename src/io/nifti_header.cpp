@@ -5,31 +5,38 @@
 #include <cmath>
 #include <cstring>
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-static_assert(std::endian::native == std::endian::little, "headers and voxels are written in the host's order");
+static_assert(std::endian::native == std::endian::little,
+              "headers and voxels are written in the host's order");
 
-HeaderError::HeaderError(const std::string& file, std::string field_, std::string value_, std::string problem_,
-                         std::string remedy_)
-    : InputError(str(file, ": ", field_, field_.empty() ? "" : " = ", value_, field_.empty() ? "" : ": ", problem_, "; ",
-                     remedy_)),
-      field(std::move(field_)), value(std::move(value_)), problem(std::move(problem_)), remedy(std::move(remedy_))
+HeaderError::HeaderError(const std::string& file, std::string field_, std::string value_,
+                         std::string problem_, std::string remedy_)
+    : InputError(str(file, ": ", field_, field_.empty() ? "" : " = ", value_, field_.empty() ? "" : ": ",
+                     problem_, "; ", remedy_)),
+      field(std::move(field_)),
+      value(std::move(value_)),
+      problem(std::move(problem_)),
+      remedy(std::move(remedy_))
 {
 }
 
-namespace {
+namespace
+{
 
 constexpr const char* convert_again = "convert the image again, or repair the header";
 
 /// Fixed offsets of what we read (nifti1.h, nifti2.h).
 struct Layout {
-    std::size_t datatype, bitpix, dim, pixdim, vox_offset, slope, inter, description, qform_code, sform_code, qform, sform,
-        xyzt_units;
+    std::size_t datatype, bitpix, dim, pixdim, vox_offset, slope, inter, description, qform_code, sform_code,
+        qform, sform, xyzt_units;
 };
 constexpr Layout layout1{70, 72, 40, 76, 108, 112, 116, 148, 252, 254, 256, 280, 123};
 constexpr Layout layout2{12, 14, 16, 104, 168, 176, 184, 240, 344, 348, 352, 400, 500};
 
-class Fields {
+class Fields
+{
 public:
     Fields(std::span<const std::byte> bytes, bool swap) : bytes_(bytes), swap_(swap) {}
     template <typename T>
@@ -49,16 +56,16 @@ private:
 std::size_t bytes_of_type(int datatype)
 {
     switch (static_cast<NiftiType>(datatype)) {
-    case NiftiType::uint8:
-    case NiftiType::int8: return 1;
-    case NiftiType::int16:
-    case NiftiType::uint16: return 2;
-    case NiftiType::int32:
-    case NiftiType::uint32:
-    case NiftiType::float32: return 4;
-    case NiftiType::float64:
-    case NiftiType::int64:
-    case NiftiType::uint64: return 8;
+        case NiftiType::uint8:
+        case NiftiType::int8: return 1;
+        case NiftiType::int16:
+        case NiftiType::uint16: return 2;
+        case NiftiType::int32:
+        case NiftiType::uint32:
+        case NiftiType::float32: return 4;
+        case NiftiType::float64:
+        case NiftiType::int64:
+        case NiftiType::uint64: return 8;
     }
     return 0;
 }
@@ -74,7 +81,8 @@ void check_type(int datatype, int bitpix, std::size_t bytes, const std::string& 
                           "store 8 to 64 bit integers, or 32 or 64 bit floats");
     }
     if (bitpix != 0 && static_cast<std::size_t>(bitpix) != 8 * bytes) {
-        throw HeaderError(file, "bitpix", std::to_string(bitpix), str("contradicts datatype ", datatype), convert_again);
+        throw HeaderError(file, "bitpix", std::to_string(bitpix), str("contradicts datatype ", datatype),
+                          convert_again);
     }
 }
 
@@ -83,7 +91,8 @@ std::array<std::size_t, 7> checked_dims(const std::array<std::int64_t, 8>& dim, 
                                         const std::string& file)
 {
     if (dim[0] < 1 || dim[0] > 7) {
-        throw HeaderError(file, "dim[0]", std::to_string(dim[0]), "expected 1 to 7 dimensions", convert_again);
+        throw HeaderError(file, "dim[0]", std::to_string(dim[0]), "expected 1 to 7 dimensions",
+                          convert_again);
     }
     std::array<std::size_t, 7> out;
     out.fill(1);
@@ -94,7 +103,8 @@ std::array<std::size_t, 7> checked_dims(const std::array<std::int64_t, 8>& dim, 
         if (dim[i] == 0 && i > 3) continue;
         total *= static_cast<double>(dim[i]);
         if (dim[i] < 1 || total > too_many_bytes) {
-            throw HeaderError(file, str("dim[", i, "]"), std::to_string(dim[i]), "an absurd number of voxels", convert_again);
+            throw HeaderError(file, str("dim[", i, "]"), std::to_string(dim[i]), "an absurd number of voxels",
+                              convert_again);
         }
         out[i - 1] = static_cast<std::size_t>(dim[i]);
     }
@@ -131,15 +141,15 @@ void check_geometry(const Geometry& geometry, const std::string& file)
     }
     // The ratio is the volume of the cell spanned by unit axes: 1 when orthogonal, 0 when singular.
     if (!finite || !(std::abs(determinant(a)) > 1e-3 * columns)) {
-        throw HeaderError(file, geometry.sform_code > 0 ? "sform" : "qform",
-                          str("determinant ", determinant(a), " mm^3"), "the affine is singular or not finite",
-                          "write the true orientation into the header");
+        throw HeaderError(
+            file, geometry.sform_code > 0 ? "sform" : "qform", str("determinant ", determinant(a), " mm^3"),
+            "the affine is singular or not finite", "write the true orientation into the header");
     }
 }
 
 template <typename Real, typename Offset>
-void read_scaling_and_offset(const Fields& fields, const Layout& at, std::size_t smallest, NiftiHeader& header,
-                             const std::string& file)
+void read_scaling_and_offset(const Fields& fields, const Layout& at, std::size_t smallest,
+                             NiftiHeader& header, const std::string& file)
 {
     const auto slope = static_cast<double>(fields.get<Real>(at.slope));
     const auto inter = static_cast<double>(fields.get<Real>(at.inter));
@@ -157,7 +167,8 @@ void read_scaling_and_offset(const Fields& fields, const Layout& at, std::size_t
         return;
     }
     if (!(offset >= static_cast<double>(smallest)) || offset > 1e9) {
-        throw HeaderError(file, "vox_offset", str(offset), str("expected ", smallest, " or more"), convert_again);
+        throw HeaderError(file, "vox_offset", str(offset), str("expected ", smallest, " or more"),
+                          convert_again);
     }
     header.data_offset = static_cast<std::size_t>(offset);
 }
@@ -177,9 +188,11 @@ std::string text_at(std::span<const std::byte> bytes, std::size_t offset, std::s
 
 NiftiHeader parse_nifti_header(std::span<const std::byte> bytes, const std::string& file)
 {
-    if (bytes.empty()) throw_no_nifti(file, "the file is empty (0 bytes)", "fetch or convert the image again");
+    if (bytes.empty())
+        throw_no_nifti(file, "the file is empty (0 bytes)", "fetch or convert the image again");
     if (bytes.size() < nifti1_header_bytes) {
-        throw_no_nifti(file, str("only ", bytes.size(), " bytes, a NIfTI header has 348"), "fetch or convert the image again");
+        throw_no_nifti(file, str("only ", bytes.size(), " bytes, a NIfTI header has 348"),
+                       "fetch or convert the image again");
     }
     const auto first = Fields(bytes, false).get<std::int32_t>(0);
     const auto first_swapped = Fields(bytes, true).get<std::int32_t>(0);
@@ -189,11 +202,14 @@ NiftiHeader parse_nifti_header(std::span<const std::byte> bytes, const std::stri
                        "store NIfTI-1 or NIfTI-2 (.nii, .nii.gz)");
     }
     const std::string magic = text_at(bytes, two ? 4 : 344, 4);
-    if (magic == "ni1" || magic == "ni2") throw_no_nifti(file, "header of a .hdr/.img pair", "store a single .nii file");
+    if (magic == "ni1" || magic == "ni2")
+        throw_no_nifti(file, "header of a .hdr/.img pair", "store a single .nii file");
     if (magic != (two ? "n+2" : "n+1")) {
-        throw_no_nifti(file, "no NIfTI magic: Analyze 7.5, or damaged", "convert it to NIfTI with its orientation");
+        throw_no_nifti(file, "no NIfTI magic: Analyze 7.5, or damaged",
+                       "convert it to NIfTI with its orientation");
     }
-    if (two && bytes.size() < nifti2_header_bytes) throw_no_nifti(file, "the file ends within the header", convert_again);
+    if (two && bytes.size() < nifti2_header_bytes)
+        throw_no_nifti(file, "the file ends within the header", convert_again);
 
     NiftiHeader header;
     header.byte_swapped = two ? first != 540 : first != 348;
@@ -234,15 +250,19 @@ NiftiHeader parse_nifti_header(std::span<const std::byte> bytes, const std::stri
     return header;
 }
 
-std::array<std::byte, 352> encode_nifti_header(const Geometry& geometry, NiftiType type, const std::string& description)
+std::array<std::byte, 352> encode_nifti_header(const Geometry& geometry, NiftiType type,
+                                               const std::string& description)
 {
     std::array<std::byte, 352> out{};
-    const auto put = [&](std::size_t offset, auto value) { std::memcpy(out.data() + offset, &value, sizeof value); };
+    const auto put = [&](std::size_t offset, auto value) {
+        std::memcpy(out.data() + offset, &value, sizeof value);
+    };
     put(0, std::int32_t{348});
     const Dims& dims = geometry.grid.dims;
     put(layout1.dim, std::int16_t{3});
     for (int axis = 0; axis < 3; ++axis) {
-        require(dims[axis] <= 32767, str("write_nifti: ", dims[axis], " voxels along an axis; NIfTI-1 holds up to 32767"));
+        require(dims[axis] <= 32767,
+                str("write_nifti: ", dims[axis], " voxels along an axis; NIfTI-1 holds up to 32767"));
         put(layout1.dim + 2 + 2 * static_cast<std::size_t>(axis), static_cast<std::int16_t>(dims[axis]));
     }
     for (std::size_t i = 4; i < 8; ++i) put(layout1.dim + 2 * i, std::int16_t{1});

@@ -7,17 +7,29 @@
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/io/nifti.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// NIFTI_TYPE_* codes that hold one real number a voxel.
 enum class NiftiType : int {
-    uint8 = 2, int16 = 4, int32 = 8, float32 = 16, float64 = 64, int8 = 256, uint16 = 512, uint32 = 768, int64 = 1024, uint64 = 1280
+    uint8 = 2,
+    int16 = 4,
+    int32 = 8,
+    float32 = 16,
+    float64 = 64,
+    int8 = 256,
+    uint16 = 512,
+    uint32 = 768,
+    int64 = 1024,
+    uint64 = 1280
 };
 
 /// A header that cannot be worked with; the parts of the message, so that a scan can list them.
-class HeaderError : public InputError {
+class HeaderError : public InputError
+{
 public:
-    HeaderError(const std::string& file, std::string field_, std::string value_, std::string problem_, std::string remedy_);
+    HeaderError(const std::string& file, std::string field_, std::string value_, std::string problem_,
+                std::string remedy_);
     std::string field, value, problem, remedy;
 };
 

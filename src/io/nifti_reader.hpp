@@ -9,10 +9,13 @@
 #include "qsmpi/core/volume.hpp"
 #include "qsmpi/io/nifti.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-/// One file, opened once: decompressed into memory if it is compressed, else read as needed. Safe to use from threads.
-class NiftiReader {
+/// One file, opened once: decompressed into memory if it is compressed, else read as needed. Safe to use from
+/// threads.
+class NiftiReader
+{
 public:
     /// @throws InputError naming the file if it is truncated or damaged, IoError if it cannot be read
     NiftiReader(const std::filesystem::path& file, const NiftiHeader& header);

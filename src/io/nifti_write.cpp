@@ -5,13 +5,16 @@
 #include "qsmpi/io/file.hpp"
 #include "qsmpi/io/nifti.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 namespace fs = std::filesystem;
 
-namespace {
+namespace
+{
 
-/// libdeflate's levels 1 to 6 make the same 6.1 MB of a masked float map of 33 MB; 4 was fastest (0.07 s; 1: 0.10 s).
+/// libdeflate's levels 1 to 6 make the same 6.1 MB of a masked float map of 33 MB; 4 was fastest (0.07 s; 1:
+/// 0.10 s).
 constexpr int gzip_level = 4;
 
 template <typename T>
@@ -19,8 +22,8 @@ void write(const fs::path& file, const Volume<T>& volume, NiftiType type, const 
            const std::string& description)
 {
     const Dims &have = volume.dims(), &want = geometry.grid.dims;
-    require(have == want, str("write_nifti: ", file.string(), ": the volume has ", have.nx, "x", have.ny, "x", have.nz,
-                              " voxels, its geometry ", want.nx, "x", want.ny, "x", want.nz));
+    require(have == want, str("write_nifti: ", file.string(), ": the volume has ", have.nx, "x", have.ny, "x",
+                              have.nz, " voxels, its geometry ", want.nx, "x", want.ny, "x", want.nz));
     const auto header = encode_nifti_header(geometry, type, description);
     const auto voxels = std::as_bytes(volume.span());
     if (file.extension() == ".gz") {
@@ -33,12 +36,14 @@ void write(const fs::path& file, const Volume<T>& volume, NiftiType type, const 
 
 }  // namespace
 
-void write_nifti(const fs::path& file, const VolumeF& volume, const Geometry& geometry, const std::string& description)
+void write_nifti(const fs::path& file, const VolumeF& volume, const Geometry& geometry,
+                 const std::string& description)
 {
     write(file, volume, NiftiType::float32, geometry, description);
 }
 
-void write_nifti(const fs::path& file, const Mask& mask, const Geometry& geometry, const std::string& description)
+void write_nifti(const fs::path& file, const Mask& mask, const Geometry& geometry,
+                 const std::string& description)
 {
     write(file, mask, NiftiType::uint8, geometry, description);
 }

@@ -5,11 +5,13 @@
 
 #include <sys/mman.h>
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-/// Bytes straight from the kernel, given back to it at once: file contents pass through in the megabytes, and a heap would keep
-/// the holes they leave. Move-only.
-class PageBuffer {
+/// Bytes straight from the kernel, given back to it at once: file contents pass through in the megabytes, and
+/// a heap would keep the holes they leave. Move-only.
+class PageBuffer
+{
 public:
     PageBuffer() = default;
     explicit PageBuffer(std::size_t n) : size_(n)

@@ -8,22 +8,25 @@
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/core/units.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-namespace {
+namespace
+{
 
 using units::pi;
 using units::two_pi;
 
 const char* const remedy =
-    "say \"Units\": \"rad\" in the sidecar if it is, or choose --phase-units rad | siemens | siemens-unsigned | milliradian | "
+    "say \"Units\": \"rad\" in the sidecar if it is, or choose --phase-units rad | siemens | "
+    "siemens-unsigned | milliradian | "
     "degree | minmax";
 
 /// One way to store a turn: [low, high] are -pi and pi (or 0 and 2 pi), radians = slope * value + intercept.
 struct Convention {
     const char* name;
-    double low, high;     ///< values of a full turn
-    double tolerance;     ///< by which the ends may be missed: quantisation, and noise that never reaches them
+    double low, high;  ///< values of a full turn
+    double tolerance;  ///< by which the ends may be missed: quantisation, and noise that never reaches them
     double slope, intercept;
 };
 constexpr std::array<Convention, 5> conventions{{
@@ -40,7 +43,8 @@ std::string lower(std::string text)
     return text;
 }
 
-PhaseScaling make(std::string convention, double slope, double intercept, std::string reason, bool assumed = false)
+PhaseScaling make(std::string convention, double slope, double intercept, std::string reason,
+                  bool assumed = false)
 {
     return {slope, intercept, std::move(reason), assumed, std::move(convention), true};
 }
@@ -73,7 +77,8 @@ std::optional<std::string> convention_of_units(const std::string& units)
 bool says_nothing(const std::string& units)
 {
     const std::string u = lower(units);
-    return u.empty() || u == "arbitrary" || u == "a.u." || u == "au" || u == "n/a" || u == "none" || u == "unknown";
+    return u.empty() || u == "arbitrary" || u == "a.u." || u == "au" || u == "n/a" || u == "none" ||
+           u == "unknown";
 }
 
 bool is_ge(const std::string& manufacturer)
@@ -93,25 +98,31 @@ PhaseScaling with_ge_sign(PhaseScaling scaling, const std::string& manufacturer)
     return scaling;
 }
 
-/// The convention whose turn is what the integer type can hold after slope and intercept: 12 bits, stored with or without sign.
+/// The convention whose turn is what the integer type can hold after slope and intercept: 12 bits, stored
+/// with or without sign.
 std::optional<PhaseScaling> from_slope_and_type(const NiftiHeader& header)
 {
     if (!header.is_integer() || !header.has_scaling) return std::nullopt;
-    constexpr std::array<std::array<double, 2>, 4> stored{{{0, 4095}, {-2048, 2047}, {-4096, 4095}, {-4096, 4094}}};
+    constexpr std::array<std::array<double, 2>, 4> stored{
+        {{0, 4095}, {-2048, 2047}, {-4096, 4095}, {-4096, 4094}}};
     for (const auto& [first, last] : stored) {
-        const double a = header.scl_slope * first + header.scl_inter, b = header.scl_slope * last + header.scl_inter;
+        const double a = header.scl_slope * first + header.scl_inter,
+                     b = header.scl_slope * last + header.scl_inter;
         const double low = std::min(a, b), high = std::max(a, b);
         for (const Convention& c : conventions) {
             if (std::abs(low - c.low) > c.tolerance || std::abs(high - c.high) > c.tolerance) continue;
             return make(c.name, c.slope, c.intercept,
-                        str("slope ", header.scl_slope, " and intercept ", header.scl_inter, " map stored ", first, "..", last, " to ",
-                            low, "..", high));
+                        str("slope ", header.scl_slope, " and intercept ", header.scl_inter, " map stored ",
+                            first, "..", last, " to ", low, "..", high));
         }
     }
     return std::nullopt;
 }
 
-std::string range_text(const PhaseRange& range) { return str(range.low, "..", range.high); }
+std::string range_text(const PhaseRange& range)
+{
+    return str(range.low, "..", range.high);
+}
 
 /// Siemens integers lost or kept their slope: below zero, or a full 12-bit range, tells which.
 std::optional<PhaseScaling> siemens_by_range(const PhaseRange& r, const std::string& facts)
@@ -132,7 +143,8 @@ std::optional<PhaseScaling> by_range(const PhaseRange& r, const std::string& fac
         const double turn = c.high - c.low;
         const bool inside = r.low >= c.low - c.tolerance && r.high <= c.high + c.tolerance;
         if (inside && r.high - r.low >= 0.98 * turn) {
-            return make(c.name, c.slope, c.intercept, str(facts, ", values ", range_text(r), " are one full turn"), true);
+            return make(c.name, c.slope, c.intercept,
+                        str(facts, ", values ", range_text(r), " are one full turn"), true);
         }
     }
     return std::nullopt;
@@ -142,20 +154,25 @@ std::optional<PhaseScaling> by_range(const PhaseRange& r, const std::string& fac
 
 const std::vector<std::string>& phase_unit_names()
 {
-    static const std::vector<std::string> names{"auto", "rad", "milliradian", "degree", "siemens", "siemens-unsigned", "minmax"};
+    static const std::vector<std::string> names{
+        "auto", "rad", "milliradian", "degree", "siemens", "siemens-unsigned", "minmax"};
     return names;
 }
 
-PhaseScaling decide_phase_scaling(const PhaseFacts& facts, const std::string& option, std::optional<PhaseProblem>& problem)
+PhaseScaling decide_phase_scaling(const PhaseFacts& facts, const std::string& option,
+                                  std::optional<PhaseProblem>& problem)
 {
     problem.reset();
     if (option == "minmax") return open_question("minmax", "--phase-units minmax");
-    if (option != "auto") return fixed(option, "--phase-units " + option).value_or(open_question("by-range", ""));
+    if (option != "auto")
+        return fixed(option, "--phase-units " + option).value_or(open_question("by-range", ""));
 
-    const bool plain_integers = facts.header != nullptr && facts.header->is_integer() && !facts.header->has_scaling;
+    const bool plain_integers =
+        facts.header != nullptr && facts.header->is_integer() && !facts.header->has_scaling;
     if (const auto name = convention_of_units(facts.units)) {
         if (*name == "rad" && plain_integers) {
-            problem = {"Units", facts.units, "the file holds integers without a slope, which cannot be radians", remedy};
+            problem = {"Units", facts.units,
+                       "the file holds integers without a slope, which cannot be radians", remedy};
         }
         return *fixed(*name, "Units is " + facts.units);
     }
@@ -164,11 +181,13 @@ PhaseScaling decide_phase_scaling(const PhaseFacts& facts, const std::string& op
         return open_question("by-range", "");
     }
     if (facts.header == nullptr) return open_question("by-range", "the image was not opened");
-    if (const auto scaled = from_slope_and_type(*facts.header)) return with_ge_sign(*scaled, facts.manufacturer);
+    if (const auto scaled = from_slope_and_type(*facts.header))
+        return with_ge_sign(*scaled, facts.manufacturer);
 
     const bool siemens = lower(facts.manufacturer).starts_with("siemens");
-    const std::string known = str("no Units, ", facts.manufacturer.empty() ? "no Manufacturer" : "Manufacturer " + facts.manufacturer,
-                                  facts.header->is_integer() ? ", integers" : ", floats");
+    const std::string known = str(
+        "no Units, ", facts.manufacturer.empty() ? "no Manufacturer" : "Manufacturer " + facts.manufacturer,
+        facts.header->is_integer() ? ", integers" : ", floats");
     PhaseScaling scaling = open_question(siemens ? "siemens-by-range" : "by-range", known);
     // The sign is kept in the slope until the values decide the rest.
     if (is_ge(facts.manufacturer)) scaling.slope = -1.0;
@@ -180,8 +199,8 @@ PhaseScaling decide_complex_scaling(const PhaseFacts& facts)
     return with_ge_sign(make("rad", 1.0, 0.0, "angle of the real and imaginary parts"), facts.manufacturer);
 }
 
-PhaseScaling settle_phase_scaling(const PhaseScaling& scaling, const PhaseRange& range, std::optional<PhaseProblem>& problem,
-                                  std::optional<PhaseProblem>& doubt)
+PhaseScaling settle_phase_scaling(const PhaseScaling& scaling, const PhaseRange& range,
+                                  std::optional<PhaseProblem>& problem, std::optional<PhaseProblem>& doubt)
 {
     problem.reset();
     doubt.reset();
@@ -193,28 +212,36 @@ PhaseScaling settle_phase_scaling(const PhaseScaling& scaling, const PhaseRange&
     if (scaling.convention == "minmax") {
         const double slope = two_pi / span;
         return make("minmax", slope, -pi - range.low * slope,
-                    str(scaling.reason.starts_with("--") ? scaling.reason : "--phase-units minmax", ", values ", range_text(range)), true);
+                    str(scaling.reason.starts_with("--") ? scaling.reason : "--phase-units minmax",
+                        ", values ", range_text(range)),
+                    true);
     }
     if (!scaling.settled) {
         std::optional<PhaseScaling> found;
         if (scaling.convention == "siemens-by-range") found = siemens_by_range(range, scaling.reason);
         if (!found) found = by_range(range, scaling.reason);
         if (!found) {
-            problem = {"Units", "missing", str("phase in an unknown unit: values ", range_text(range), " fit no convention"), remedy};
+            problem = {"Units", "missing",
+                       str("phase in an unknown unit: values ", range_text(range), " fit no convention"),
+                       remedy};
             return scaling;
         }
         return scaling.slope < 0.0 ? with_ge_sign(*found, "GE") : *found;
     }
 
-    const double a = scaling.slope * range.low + scaling.intercept, b = scaling.slope * range.high + scaling.intercept;
+    const double a = scaling.slope * range.low + scaling.intercept,
+                 b = scaling.slope * range.high + scaling.intercept;
     const double largest_rad = std::max(std::abs(a), std::abs(b)), span_rad = std::abs(b - a);
     const bool radians = scaling.convention == "rad";
-    // Unwrapped radians are harmless and may count dozens of turns; thousands are another unit. Other conventions end at one turn.
+    // Unwrapped radians are harmless and may count dozens of turns; thousands are another unit. Other
+    // conventions end at one turn.
     if (largest_rad > (radians ? 1000.0 : 1.02 * two_pi)) {
         problem = {radians ? "Units" : "phase", scaling.convention,
-                   str("values ", range_text(range), " contradict the scaling (", scaling.reason, ")"), remedy};
+                   str("values ", range_text(range), " contradict the scaling (", scaling.reason, ")"),
+                   remedy};
     } else if (radians && largest_rad > 1.02 * two_pi) {
-        doubt = {"phase", range_text(range), "radians beyond one turn: taken as unwrapped, and wrapped again", "check Units"};
+        doubt = {"phase", range_text(range), "radians beyond one turn: taken as unwrapped, and wrapped again",
+                 "check Units"};
     } else if (span_rad < 0.1) {
         doubt = {"phase", range_text(range), str("spans only ", span_rad, " rad"), remedy};
     }

@@ -6,13 +6,14 @@
 #include "qsmpi/io/bids.hpp"
 #include "qsmpi/io/nifti.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// What is known about a phase image without its voxels.
 struct PhaseFacts {
-    std::string units;          ///< of the sidecar, "" if none
+    std::string units;  ///< of the sidecar, "" if none
     std::string manufacturer;
-    const NiftiHeader* header = nullptr;   ///< null: not opened
+    const NiftiHeader* header = nullptr;  ///< null: not opened
 };
 
 /// Why no scaling can be had.
@@ -23,8 +24,8 @@ struct PhaseProblem {
 /// Values of ScanOptions::phase_units.
 [[nodiscard]] const std::vector<std::string>& phase_unit_names();
 
-/// Decides from facts, in the order: option, Units, slope and intercept with the integer type, vendor; else leaves the
-/// choice to the range of all values (settle_phase_scaling). algorithms.md 0.6.
+/// Decides from facts, in the order: option, Units, slope and intercept with the integer type, vendor; else
+/// leaves the choice to the range of all values (settle_phase_scaling). algorithms.md 0.6.
 [[nodiscard]] PhaseScaling decide_phase_scaling(const PhaseFacts& facts, const std::string& option,
                                                 std::optional<PhaseProblem>& problem);
 
@@ -36,9 +37,10 @@ struct PhaseRange {
     double low = 0.0, high = 0.0;
 };
 
-/// Settles what was left open, and checks what was decided, against the values that are there. A range counts only when it
-/// reaches both ends of a convention; anything else is a problem, never a guess.
+/// Settles what was left open, and checks what was decided, against the values that are there. A range counts
+/// only when it reaches both ends of a convention; anything else is a problem, never a guess.
 [[nodiscard]] PhaseScaling settle_phase_scaling(const PhaseScaling& scaling, const PhaseRange& range,
-                                                std::optional<PhaseProblem>& problem, std::optional<PhaseProblem>& doubt);
+                                                std::optional<PhaseProblem>& problem,
+                                                std::optional<PhaseProblem>& doubt);
 
 }  // namespace qsmpi::io

@@ -9,9 +9,11 @@
 #include "font.hpp"
 #include "qsmpi/core/error.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
-namespace {
+namespace
+{
 
 constexpr std::uint8_t white = 255, grey_text = 200, black = 0;
 constexpr int margin = 8, letter_scale = 2;
@@ -23,7 +25,8 @@ struct Axis {
     double sign = 1.0;
 };
 
-/// Voxel axes for world x (right), y (front), z (up): the assignment with the largest product of direction cosines.
+/// Voxel axes for world x (right), y (front), z (up): the assignment with the largest product of direction
+/// cosines.
 std::array<Axis, 3> world_axes(const Geometry& geometry)
 {
     const Affine a = geometry.affine();
@@ -50,21 +53,25 @@ std::array<Axis, 3> world_axes(const Geometry& geometry)
 
 /// One plane of the body: which world axes run to the right and down in the picture.
 struct Plane {
-    int across, down;           ///< world axes
+    int across, down;  ///< world axes
     double across_sign, down_sign;
-    const char *left, *right;   ///< what is at the edges
+    const char *left, *right;  ///< what is at the edges
 };
 /// Radiological: the patient's right is at the left of the picture; sagittal slices look to the left.
-constexpr std::array<Plane, 3> planes{{{0, 1, -1.0, -1.0, "R", "L"}, {0, 2, -1.0, -1.0, "R", "L"}, {1, 2, -1.0, -1.0, "A", "P"}}};
+constexpr std::array<Plane, 3> planes{
+    {{0, 1, -1.0, -1.0, "R", "L"}, {0, 2, -1.0, -1.0, "R", "L"}, {1, 2, -1.0, -1.0, "A", "P"}}};
 
-class Slicer {
+class Slicer
+{
 public:
     Slicer(const VolumeF& volume, const Geometry& geometry, const Dims& centre)
         : volume_(volume), axes_(world_axes(geometry)), centre_(centre)
     {
-        require(!volume.empty() && volume.dims() == geometry.grid.dims, "picture: volume and geometry differ in shape");
+        require(!volume.empty() && volume.dims() == geometry.grid.dims,
+                "picture: volume and geometry differ in shape");
         const Dims& d = volume.dims();
-        require(centre.nx < d.nx && centre.ny < d.ny && centre.nz < d.nz, "picture: the centre is outside the volume");
+        require(centre.nx < d.nx && centre.ny < d.ny && centre.nz < d.nz,
+                "picture: the centre is outside the volume");
     }
 
     [[nodiscard]] double extent_mm(int world) const
@@ -76,7 +83,10 @@ public:
     void draw(Canvas& canvas, const Plane& plane, int x0, int y0, int width, int height, double mm_per_pixel,
               const Window& window) const
     {
-        const int samples = std::clamp(static_cast<int>(std::ceil(mm_per_pixel / std::min(voxel_mm(plane.across), voxel_mm(plane.down)))), 1, 8);
+        const int samples =
+            std::clamp(static_cast<int>(
+                           std::ceil(mm_per_pixel / std::min(voxel_mm(plane.across), voxel_mm(plane.down)))),
+                       1, 8);
         for (int y = 0; y < height; ++y) {
             for (int x = 0; x < width; ++x) {
                 // The mean of a few points, so that small pictures of fine voxels do not shimmer.
@@ -85,7 +95,9 @@ public:
                 for (int s = 0; s < samples * samples; ++s) {
                     const double u = x + (s % samples + 0.5) / samples, v = y + (s / samples + 0.5) / samples;
                     double value = 0.0;
-                    if (!sample(plane, (u - 0.5 * width) * mm_per_pixel, (v - 0.5 * height) * mm_per_pixel, value)) continue;
+                    if (!sample(plane, (u - 0.5 * width) * mm_per_pixel, (v - 0.5 * height) * mm_per_pixel,
+                                value))
+                        continue;
                     sum += value;
                     ++n;
                 }
@@ -97,7 +109,8 @@ public:
     static std::uint8_t level(double value, const Window& window)
     {
         const double part = (value - window.low) / (window.high - window.low);
-        return static_cast<std::uint8_t>(std::lround(255.0 * std::clamp(std::isfinite(part) ? part : 0.0, 0.0, 1.0)));
+        return static_cast<std::uint8_t>(
+            std::lround(255.0 * std::clamp(std::isfinite(part) ? part : 0.0, 0.0, 1.0)));
     }
 
 private:
@@ -114,7 +127,8 @@ private:
         std::array<std::size_t, 3> index{centre_.nx, centre_.ny, centre_.nz};
         std::array<std::size_t, 2> low{}, high{};
         std::array<double, 2> fraction{};
-        const std::array<std::pair<int, double>, 2> moves{{{plane.across, across_mm * plane.across_sign}, {plane.down, down_mm * plane.down_sign}}};
+        const std::array<std::pair<int, double>, 2> moves{
+            {{plane.across, across_mm * plane.across_sign}, {plane.down, down_mm * plane.down_sign}}};
         for (std::size_t k = 0; k < 2; ++k) {
             const auto [world, offset_mm] = moves[k];
             const double n = static_cast<double>(count(world));
@@ -125,7 +139,8 @@ private:
             high[k] = std::min(low[k] + 1, count(world) - 1);
             fraction[k] = inside - static_cast<double>(low[k]);
         }
-        const auto a = static_cast<std::size_t>(axis(plane.across).voxel_axis), d = static_cast<std::size_t>(axis(plane.down).voxel_axis);
+        const auto a = static_cast<std::size_t>(axis(plane.across).voxel_axis),
+                   d = static_cast<std::size_t>(axis(plane.down).voxel_axis);
         const auto at = [&](std::size_t i, std::size_t j) {
             index[a] = i;
             index[d] = j;
@@ -165,9 +180,11 @@ void draw_scale(Canvas& canvas, int x0, int y0, int width, const Window& window)
     const int y_text = y0 + bar_height + 4;
     const std::string low = label_of(window.low), high = label_of(window.high) + " " + window.unit;
     canvas.text(x0, y_text, low, letter_scale, white);
-    canvas.text(x0 + width - text_width(label_of(window.high), letter_scale), y_text, high, letter_scale, white);
+    canvas.text(x0 + width - text_width(label_of(window.high), letter_scale), y_text, high, letter_scale,
+                white);
     if (window.low < 0.0 && window.high > 0.0) {
-        const int x_zero = x0 + static_cast<int>(std::lround(-window.low / (window.high - window.low) * width));
+        const int x_zero =
+            x0 + static_cast<int>(std::lround(-window.low / (window.high - window.low) * width));
         canvas.fill(x_zero, y0 + bar_height - 1, 1, 4, white);
         canvas.text(x_zero - text_width("0", letter_scale) / 2, y_text, "0", letter_scale, white);
     }
@@ -193,13 +210,16 @@ double mm_per_pixel_of(const Slicer& slicer, int panel)
 
 void draw_row(Canvas& canvas, const Row& row, int x0, int y0, int panel, int height, const Window& window)
 {
-    canvas.text(x0, y0, row.item->title.substr(0, static_cast<std::size_t>(3 * panel / ((glyph_width + 1) * letter_scale))), letter_scale, white);
+    canvas.text(
+        x0, y0,
+        row.item->title.substr(0, static_cast<std::size_t>(3 * panel / ((glyph_width + 1) * letter_scale))),
+        letter_scale, white);
     const double mm_per_pixel = mm_per_pixel_of(row.slicer, panel);
     for (std::size_t i = 0; i < planes.size(); ++i) {
         const int x = x0 + static_cast<int>(i) * (panel + margin), y = y0 + line_height;
         row.slicer.draw(canvas, planes[i], x, y, panel, height, mm_per_pixel, window);
         const int x_right = x + panel - text_width(planes[i].right, letter_scale) - 3;
-        for (const bool shadow : {true, false}) {   // to be read on white as well
+        for (const bool shadow : {true, false}) {  // to be read on white as well
             const int shift = shadow ? 5 : 3;
             const std::uint8_t grey = shadow ? black : grey_text;
             canvas.text(x + shift, y + shift, planes[i].left, letter_scale, grey);
@@ -208,7 +228,8 @@ void draw_row(Canvas& canvas, const Row& row, int x0, int y0, int panel, int hei
     }
 }
 
-void write_sheet(const std::filesystem::path& file, const std::vector<SheetItem>& items, const Window& window, int panel, int columns)
+void write_sheet(const std::filesystem::path& file, const std::vector<SheetItem>& items, const Window& window,
+                 int panel, int columns)
 {
     require(window.high > window.low, str("picture: window ", window.low, " to ", window.high, " is empty"));
     require(!items.empty(), "picture: nothing to draw");
@@ -216,13 +237,15 @@ void write_sheet(const std::filesystem::path& file, const std::vector<SheetItem>
     int height = 1;
     for (const SheetItem& item : items) {
         rows.push_back({&item, Slicer(*item.volume, *item.geometry, item.centre)});
-        height = std::max(height, panel_height(rows.back().slicer, mm_per_pixel_of(rows.back().slicer, panel)));
+        height =
+            std::max(height, panel_height(rows.back().slicer, mm_per_pixel_of(rows.back().slicer, panel)));
     }
     const int n = static_cast<int>(rows.size()), n_lines = (n + columns - 1) / columns;
     const int cell_width = 3 * panel + 3 * margin, cell_height = line_height + height + margin;
     Canvas canvas(margin + columns * cell_width, margin + n_lines * cell_height + scale_height);
     for (int i = 0; i < n; ++i) {
-        draw_row(canvas, rows[static_cast<std::size_t>(i)], margin + i % columns * cell_width, margin + i / columns * cell_height, panel, height, window);
+        draw_row(canvas, rows[static_cast<std::size_t>(i)], margin + i % columns * cell_width,
+                 margin + i / columns * cell_height, panel, height, window);
     }
     draw_scale(canvas, margin + panel + margin, margin + n_lines * cell_height, panel, window);
     canvas.write_png(file);
@@ -230,14 +253,16 @@ void write_sheet(const std::filesystem::path& file, const std::vector<SheetItem>
 
 }  // namespace
 
-void write_three_planes_png(const std::filesystem::path& file, const VolumeF& volume, const Geometry& geometry, const Dims& centre,
-                            const Window& window, const std::string& title)
+void write_three_planes_png(const std::filesystem::path& file, const VolumeF& volume,
+                            const Geometry& geometry, const Dims& centre, const Window& window,
+                            const std::string& title)
 {
     constexpr int panel = 320;
     write_sheet(file, {{&volume, &geometry, centre, title}}, window, panel, 1);
 }
 
-void write_contact_sheet_png(const std::filesystem::path& file, const std::vector<SheetItem>& items, const Window& window)
+void write_contact_sheet_png(const std::filesystem::path& file, const std::vector<SheetItem>& items,
+                             const Window& window)
 {
     constexpr int panel = 192;
     const int columns = items.size() <= 6 ? 1 : items.size() <= 24 ? 2 : 4;

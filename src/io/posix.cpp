@@ -9,7 +9,8 @@
 
 #include "qsmpi/core/error.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 void throw_io_error(const char* purpose, const std::filesystem::path& file, int cause)
 {
@@ -34,11 +35,15 @@ Descriptor::~Descriptor()
     if (number_ >= 0) ::close(number_);
 }
 
-void Descriptor::fail(const char* purpose, int cause) const { throw_io_error(purpose, file_, cause); }
+void Descriptor::fail(const char* purpose, int cause) const
+{
+    throw_io_error(purpose, file_, cause);
+}
 
 std::size_t Descriptor::size() const
 {
-    struct stat status {};
+    struct stat status {
+    };
     if (::fstat(number_, &status) != 0) fail("examine", errno);
     if (S_ISDIR(status.st_mode)) fail("read", EISDIR);
     return static_cast<std::size_t>(status.st_size);
@@ -48,7 +53,8 @@ std::size_t Descriptor::read_at(std::size_t offset, std::span<std::byte> out) co
 {
     std::size_t done = 0;
     while (done < out.size()) {
-        const ssize_t n = ::pread(number_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+        const ssize_t n =
+            ::pread(number_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) fail("read", errno);
         if (n == 0) break;
@@ -70,7 +76,8 @@ void Descriptor::write(std::span<const std::byte> content)
 void Descriptor::flush_to_disk()
 {
     if (::fsync(number_) == 0) return;
-    // Some network and pseudo file systems cannot flush folders or special files: nothing is lost by going on.
+    // Some network and pseudo file systems cannot flush folders or special files: nothing is lost by going
+    // on.
     if (errno != EINVAL && errno != ENOTSUP && errno != EROFS) fail("flush", errno);
 }
 

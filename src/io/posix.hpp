@@ -4,10 +4,12 @@
 #include <span>
 #include <string>
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// An open file descriptor that closes itself.
-class Descriptor {
+class Descriptor
+{
 public:
     /// Opens with ::open(file, flags | O_CLOEXEC, mode).
     /// @throws IoError naming the file, what was tried ("read", "write") and the cause

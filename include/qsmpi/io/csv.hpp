@@ -4,13 +4,15 @@
 #include <string_view>
 #include <vector>
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// A field as RFC 4180 wants it: quoted if it holds a comma, quote or line break, quotes doubled.
 [[nodiscard]] std::string csv_field(std::string_view text);
 
 /// A table in memory with a heading; every row has as many fields as the heading.
-class CsvTable {
+class CsvTable
+{
 public:
     explicit CsvTable(std::vector<std::string> heading);
     /// @throws InputError if the number of fields differs from the heading's

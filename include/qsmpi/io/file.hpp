@@ -5,7 +5,8 @@
 #include <string_view>
 #include <vector>
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// Writes the whole file under `<file>.tmp.<pid>`, flushes it to disk, renames it. Creates parent folders.
 /// @throws IoError naming the file and the cause (disk full, permission); the temporary file is removed
@@ -21,7 +22,8 @@ void publish(const std::filesystem::path& temporary, const std::filesystem::path
 /// The whole content of a file.
 /// @throws IoError if it cannot be opened or read
 [[nodiscard]] std::string read_file(const std::filesystem::path& file);
-/// Removes files named *.tmp.<pid> below `folder` whose process no longer lives on this host; returns how many.
+/// Removes files named *.tmp.<pid> below `folder` whose process no longer lives on this host; returns how
+/// many.
 std::size_t remove_stale_temporaries(const std::filesystem::path& folder);
 
 }  // namespace qsmpi::io

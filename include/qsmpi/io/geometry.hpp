@@ -4,12 +4,14 @@
 
 #include "qsmpi/core/volume.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// 3x4 matrix from voxel indices (i, j, k, 1) to world x, y, z [mm], RAS+.
 using Affine = std::array<std::array<double, 4>, 3>;
 
-/// Where voxels are in the scanner, exactly as the NIfTI header says it: kept verbatim so that outputs equal inputs.
+/// Where voxels are in the scanner, exactly as the NIfTI header says it: kept verbatim so that outputs equal
+/// inputs.
 struct Geometry {
     Grid grid;
     std::array<std::array<float, 4>, 3> sform{};  ///< rows of srow_x, srow_y, srow_z [mm]
@@ -19,14 +21,17 @@ struct Geometry {
     short sform_code = 0, qform_code = 0;
     char xyzt_units = 2;
 
-    /// The 3x4 affine in force: sform if its code > 0, else qform, else voxel sizes. Rows: world x, y, z [mm].
+    /// The 3x4 affine in force: sform if its code > 0, else qform, else voxel sizes. Rows: world x, y, z
+    /// [mm].
     [[nodiscard]] Affine affine() const;
-    /// The affine that the sform rows, or quaternion, offset and voxel sizes, stand for, whatever the codes say.
+    /// The affine that the sform rows, or quaternion, offset and voxel sizes, stand for, whatever the codes
+    /// say.
     [[nodiscard]] Affine sform_affine() const;
     [[nodiscard]] Affine qform_affine() const;
     /// Length of the header's spatial unit [mm]: 1 for mm or unknown, 1000 for m, 0.001 for micrometres.
     [[nodiscard]] double unit_mm() const;
-    /// B0 (scanner +z) in voxel axes, unit length; polar decomposition first if the affine has shear (algorithms.md 0.2).
+    /// B0 (scanner +z) in voxel axes, unit length; polar decomposition first if the affine has shear
+    /// (algorithms.md 0.2).
     /// @throws InputError if the affine is singular
     [[nodiscard]] UnitVector b0_direction_ijk() const;
     bool operator==(const Geometry&) const = default;
@@ -34,7 +39,8 @@ struct Geometry {
 
 /// Determinant of the 3x3 part [mm^3].
 [[nodiscard]] double determinant(const Affine& affine);
-/// How far the two place a corner of the grid apart, at most [mm]; without_offset compares after aligning voxel 0.
+/// How far the two place a corner of the grid apart, at most [mm]; without_offset compares after aligning
+/// voxel 0.
 [[nodiscard]] double largest_corner_distance_mm(const Affine& a, const Affine& b, const Dims& dims,
                                                 bool without_offset = false);
 

@@ -8,16 +8,17 @@
 #include "qsmpi/core/volume.hpp"
 #include "qsmpi/io/geometry.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// What the first bytes of a NIfTI-1/2 file (.nii, .nii.gz; either byte order) say.
 struct NiftiHeader {
     Geometry geometry;
-    std::size_t n_volumes = 1;   ///< dim[4] (and dim[5..7] multiplied)
-    int datatype = 0;            ///< NIFTI_TYPE_*
-    double scl_slope = 1.0;      ///< 1 when the file says 0 or NaN
+    std::size_t n_volumes = 1;  ///< dim[4] (and dim[5..7] multiplied)
+    int datatype = 0;           ///< NIFTI_TYPE_*
+    double scl_slope = 1.0;     ///< 1 when the file says 0 or NaN
     double scl_inter = 0.0;
-    bool has_scaling = false;    ///< slope and intercept are stored and not 1, 0
+    bool has_scaling = false;  ///< slope and intercept are stored and not 1, 0
     std::string description;
     std::size_t data_offset = 352, bytes_per_voxel = 0;
     bool byte_swapped = false;
@@ -25,7 +26,8 @@ struct NiftiHeader {
 };
 
 /// Reads and checks the header only (a few kB are decompressed).
-/// @throws InputError naming field, value and remedy for zero or negative voxel size, absurd dims, unknown type,
+/// @throws InputError naming field, value and remedy for zero or negative voxel size, absurd dims, unknown
+/// type,
 ///         complex data; IoError if it cannot be read
 [[nodiscard]] NiftiHeader read_nifti_header(const std::filesystem::path& file);
 
@@ -41,7 +43,8 @@ enum class Scaling { scaled, raw };
 [[nodiscard]] VolumeF read_nifti(const std::filesystem::path& file, const NiftiHeader& header,
                                  std::size_t i_volume = 0, Scaling scaling = Scaling::scaled);
 /// All volumes with one decompression.
-[[nodiscard]] std::vector<VolumeF> read_nifti_all(const std::filesystem::path& file, const NiftiHeader& header,
+[[nodiscard]] std::vector<VolumeF> read_nifti_all(const std::filesystem::path& file,
+                                                  const NiftiHeader& header,
                                                   Scaling scaling = Scaling::scaled);
 /// Convenience for single 3-D files: header and data.
 struct Image {
@@ -52,8 +55,8 @@ struct Image {
 /// Nonzero voxels of a 3-D file.
 [[nodiscard]] Mask read_mask(const std::filesystem::path& file);
 
-/// Writes a NIfTI-1 file (gzip when the name ends in .gz, deterministic bytes), atomically: temporary name, fsync, rename.
-/// Geometry is written verbatim: sform, qform, codes and pixdim equal those read.
+/// Writes a NIfTI-1 file (gzip when the name ends in .gz, deterministic bytes), atomically: temporary name,
+/// fsync, rename. Geometry is written verbatim: sform, qform, codes and pixdim equal those read.
 void write_nifti(const std::filesystem::path& file, const VolumeF& volume, const Geometry& geometry,
                  const std::string& description = "");
 void write_nifti(const std::filesystem::path& file, const Mask& mask, const Geometry& geometry,

@@ -6,7 +6,8 @@
 #include "qsmpi/core/volume.hpp"
 #include "qsmpi/io/geometry.hpp"
 
-namespace qsmpi::io {
+namespace qsmpi::io
+{
 
 /// How values become grey (or colour) levels.
 struct Window {
@@ -14,10 +15,11 @@ struct Window {
     std::string unit = "ppm";
 };
 
-/// Axial, coronal and sagittal slice through `centre` (voxels), oriented by the affine (radiological: left is right),
-/// true proportions for anisotropic voxels, scale bar with unit, title. Atomic.
-void write_three_planes_png(const std::filesystem::path& file, const VolumeF& volume, const Geometry& geometry,
-                            const Dims& centre, const Window& window, const std::string& title);
+/// Axial, coronal and sagittal slice through `centre` (voxels), oriented by the affine (radiological: left is
+/// right), true proportions for anisotropic voxels, scale bar with unit, title. Atomic.
+void write_three_planes_png(const std::filesystem::path& file, const VolumeF& volume,
+                            const Geometry& geometry, const Dims& centre, const Window& window,
+                            const std::string& title);
 
 /// One row per item: its three planes. For the group: many maps on one sheet.
 struct SheetItem {

@@ -6,8 +6,10 @@
 
 #include "bids_tree_builder.hpp"
 
-namespace qsmpi::io {
-namespace {
+namespace qsmpi::io
+{
+namespace
+{
 
 using test::BidsBuilder;
 using test::lines_of;
@@ -16,22 +18,37 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
 
-/// A good scan with one thing broken, and what the one line must say: scan, file or field, value, problem, remedy.
+/// A good scan with one thing broken, and what the one line must say: scan, file or field, value, problem,
+/// remedy.
 struct Breakage {
     const char* name;
     std::function<void(const BidsBuilder&)> damage;
     std::vector<std::string> words;
 };
-void PrintTo(const Breakage& breakage, std::ostream* out) { *out << breakage.name; }
+void PrintTo(const Breakage& breakage, std::ostream* out)
+{
+    *out << breakage.name;
+}
 
-std::string phase(int echo) { return BidsBuilder::name("07", echo, "phase"); }
-std::string mag(int echo) { return BidsBuilder::name("07", echo, "mag"); }
-std::vector<float> any_phase() { return BidsBuilder::ramp(-3.141, 3.141); }
+std::string phase(int echo)
+{
+    return BidsBuilder::name("07", echo, "phase");
+}
+std::string mag(int echo)
+{
+    return BidsBuilder::name("07", echo, "mag");
+}
+std::vector<float> any_phase()
+{
+    return BidsBuilder::ramp(-3.141, 3.141);
+}
 
 void set_times(const BidsBuilder& b, const std::vector<nlohmann::json>& times)
 {
     for (int e = 1; e <= 3; ++e) {
-        nlohmann::json j{{"EchoTime", times[static_cast<std::size_t>(e - 1)]}, {"MagneticFieldStrength", 3}, {"Units", "rad"}};
+        nlohmann::json j{{"EchoTime", times[static_cast<std::size_t>(e - 1)]},
+                         {"MagneticFieldStrength", 3},
+                         {"Units", "rad"}};
         if (j["EchoTime"].is_null()) j.erase("EchoTime");
         b.json(phase(e) + ".json", j);
         b.json(mag(e) + ".json", j);
@@ -48,7 +65,9 @@ void set_fields(const BidsBuilder& b, const nlohmann::json& extra)
     }
 }
 
-class BidsFindings : public ::testing::TestWithParam<Breakage> {};
+class BidsFindings : public ::testing::TestWithParam<Breakage>
+{
+};
 
 TEST_P(BidsFindings, OneLineNamesScanFileFieldValueAndRemedy)
 {
@@ -72,41 +91,177 @@ TEST_P(BidsFindings, OneLineNamesScanFileFieldValueAndRemedy)
 }
 
 const std::vector<Breakage> breakages{
-    {"MissingEcho", [](const BidsBuilder& b) { b.remove(phase(2) + ".nii.gz"); b.remove(mag(2) + ".nii.gz"); }, {"echo = 2", "echo missing", "1, 3"}},
-    {"MissingFirstEcho", [](const BidsBuilder& b) { b.remove(phase(1) + ".nii.gz"); b.remove(mag(1) + ".nii.gz"); }, {"echo = 1", "2, 3"}},
-    {"MissingPhase", [](const BidsBuilder& b) { b.remove(phase(3) + ".nii.gz"); }, {"part-mag", "echo = 3", "the phase image of this echo is missing"}},
-    {"MissingMagnitude", [](const BidsBuilder& b) { b.remove(mag(1) + ".nii.gz"); }, {"part-phase", "echo = 1", "the magnitude image"}},
-    {"NoPhaseAtAll", [](const BidsBuilder& b) { for (int e = 1; e <= 3; ++e) b.remove(phase(e) + ".nii.gz"); }, {"magnitude only"}},
-    {"SecondImageOfAnEcho", [](const BidsBuilder& b) { b.image("sub-07/anat/sub-07_echo-02_part-mag_MEGRE.nii", {}, any_phase()); b.json("sub-07/anat/sub-07_echo-02_part-mag_MEGRE.json", {{"EchoTime", .01}}); }, {"echo = 2", "a second magnitude"}},
-    {"EchoTimeMissing", [](const BidsBuilder& b) { set_times(b, {.005, nullptr, .015}); }, {"echo-2", "EchoTime = missing"}},
-    {"AllEchoTimesMissing", [](const BidsBuilder& b) { set_times(b, {nullptr, nullptr, nullptr}); }, {"EchoTime = missing", "(and 2 more)"}},
-    {"EchoTimeAsText", [](const BidsBuilder& b) { set_times(b, {.005, "0.01", .015}); }, {"EchoTime = \"0.01\""}},
-    {"EchoTimesEqual", [](const BidsBuilder& b) { set_times(b, {.005, .005, .015}); }, {"echo-2", "EchoTime = 0.005", "same echo time"}},
-    {"EchoTimesUnsorted", [](const BidsBuilder& b) { set_times(b, {.005, .015, .010}); }, {"echo-3", "EchoTime = 0.01", "unsorted"}},
-    {"EchoTimesInMilliseconds", [](const BidsBuilder& b) { set_times(b, {5, 10, 15}); }, {"EchoTime = 5", "milliseconds", "seconds", "divide it by 1000"}},
-    {"EchoTimeNegative", [](const BidsBuilder& b) { set_times(b, {-.005, .01, .015}); }, {"EchoTime = -0.005", "above zero"}},
-    {"EchoTimeOfPartnersDiffers", [](const BidsBuilder& b) { b.json(mag(2) + ".json", {{"EchoTime", .011}}); }, {"EchoTime = 0.011", "differs from 0.01"}},
-    {"FieldStrengthMissing", [](const BidsBuilder& b) { set_fields(b, nlohmann::json::object()); }, {"MagneticFieldStrength = missing", "--b0-tesla"}},
-    {"FieldStrengthAbsurd", [](const BidsBuilder& b) { set_fields(b, {{"MagneticFieldStrength", 30000}}); }, {"MagneticFieldStrength = 30000", "tesla"}},
-    {"FieldStrengthContradicted", [](const BidsBuilder& b) { set_fields(b, {{"MagneticFieldStrength", 1.5}, {"ImagingFrequency", 123.2}}); }, {"MagneticFieldStrength = 1.5", "contradicts ImagingFrequency"}},
-    {"FieldStrengthDiffers", [](const BidsBuilder& b) { b.json(phase(3) + ".json", {{"EchoTime", .015}, {"Units", "rad"}, {"MagneticFieldStrength", 7}}); }, {"MagneticFieldStrength = 7", "differs from 3 T"}},
-    {"ShapeDiffers", [](const BidsBuilder& b) { b.image(mag(3) + ".nii.gz", {.dim = {3, 4, 4}}, BidsBuilder::ramp(1, 2, 48)); }, {"echo-3_part-mag", "dim = 3x4x4", "shape differs from 3x4x5"}},
-    {"AffineDiffers", [](const BidsBuilder& b) { b.image(phase(2) + ".nii.gz", {.sform = {1, 0, 0, 2, 0, 1, 0, 0, 0, 0, 1, 0}}, any_phase()); }, {"echo-2_part-phase", "affine = 2 mm"}},
-    {"Truncated", [](const BidsBuilder& b) { fs::resize_file(b.root() / (phase(2) + ".nii.gz"), 150); }, {"echo-2_part-phase", "size = 150 bytes", "truncated", "592"}},
-    {"Empty", [](const BidsBuilder& b) { test::write_bytes(b.root() / (mag(2) + ".nii.gz"), ""); }, {"echo-2_part-mag", "the file is empty (0 bytes)"}},
-    {"NoNifti", [](const BidsBuilder& b) { test::write_bytes(b.root() / (mag(2) + ".nii.gz"), std::string(5000, 'x')); }, {"echo-2_part-mag", "not a NIfTI file"}},
-    {"ZeroVoxelSize", [](const BidsBuilder& b) { b.image(phase(1) + ".nii.gz", {.pixdim = {1, 0, 1}}, any_phase()); }, {"echo-1_part-phase", "pixdim[2] = 0", "above zero"}},
-    {"NegativeVoxelSize", [](const BidsBuilder& b) { b.image(mag(1) + ".nii.gz", {.pixdim = {1, 1, -1}}, any_phase()); }, {"pixdim[3] = -1"}},
-    {"VoxelSizeContradictsAffine", [](const BidsBuilder& b) { for (int e = 1; e <= 3; ++e) { b.image(phase(e) + ".nii.gz", {.pixdim = {1, 1, 2}}, any_phase()); } }, {"pixdim[3] = 2", "sform says 1 mm"}},
-    {"AffinesContradict", [](const BidsBuilder& b) { b.image(phase(1) + ".nii.gz", {.qform_code = 1, .qform = {0.1, 0, 0, 0, 0, 0}}, any_phase()); }, {"sform = code 1", "sform and qform disagree", "B0"}},
-    {"SeveralVolumesInOneEcho", [](const BidsBuilder& b) { b.image(phase(2) + ".nii.gz", {.dim = {3, 4, 5, 2}, .pixdim = {1, 1, 1, 1}}, BidsBuilder::ramp(-3, 3, 120)); b.remove(mag(2) + ".nii.gz"); b.remove(mag(3) + ".nii.gz"); b.remove(phase(3) + ".nii.gz"); }, {"dim[4] = 2", "several volumes"}},
-    {"UnknownUnits", [](const BidsBuilder& b) { for (int e = 1; e <= 3; ++e) b.json(phase(e) + ".json", {{"EchoTime", .005 * e}, {"MagneticFieldStrength", 3}, {"Units", "degC"}}); }, {"Units = degC", "unknown unit", "--phase-units"}},
-    {"IntegersCalledRadians", [](const BidsBuilder& b) { b.integers(phase(2) + ".nii.gz", {}, BidsBuilder::ramp<std::int16_t>(-4096, 4095)); }, {"echo-2_part-phase", "Units = rad", "integers without a slope"}},
-    {"SidecarIsNoJson", [](const BidsBuilder& b) { test::write_bytes(b.root() / (phase(2) + ".json"), "{\"EchoTime\": 0.01,"); b.json(mag(2) + ".json", {{"EchoTime", .01}, {"MagneticFieldStrength", 3}, {"Units", "rad"}}); }, {"echo-2_part-phase_MEGRE.json", "not valid JSON at byte"}},
-    {"LinkToNothing", [](const BidsBuilder& b) { b.remove(mag(2) + ".nii.gz"); fs::create_symlink("/none/annex", b.root() / (mag(2) + ".nii.gz")); }, {"echo-2_part-mag", "symbolic link to nothing", "datalad get"}},
-    {"OneSlice", [](const BidsBuilder& b) { for (int e = 1; e <= 3; ++e) for (const auto& file : {phase(e), mag(e)}) b.image(file + ".nii.gz", {.dim = {8, 8}}, BidsBuilder::ramp(-3, 3, 64)); }, {"dim = 8x8x1", "single slice"}},
+    {"MissingEcho",
+     [](const BidsBuilder& b) {
+         b.remove(phase(2) + ".nii.gz");
+         b.remove(mag(2) + ".nii.gz");
+     },
+     {"echo = 2", "echo missing", "1, 3"}},
+    {"MissingFirstEcho",
+     [](const BidsBuilder& b) {
+         b.remove(phase(1) + ".nii.gz");
+         b.remove(mag(1) + ".nii.gz");
+     },
+     {"echo = 1", "2, 3"}},
+    {"MissingPhase",
+     [](const BidsBuilder& b) { b.remove(phase(3) + ".nii.gz"); },
+     {"part-mag", "echo = 3", "the phase image of this echo is missing"}},
+    {"MissingMagnitude",
+     [](const BidsBuilder& b) { b.remove(mag(1) + ".nii.gz"); },
+     {"part-phase", "echo = 1", "the magnitude image"}},
+    {"NoPhaseAtAll",
+     [](const BidsBuilder& b) {
+         for (int e = 1; e <= 3; ++e) b.remove(phase(e) + ".nii.gz");
+     },
+     {"magnitude only"}},
+    {"SecondImageOfAnEcho",
+     [](const BidsBuilder& b) {
+         b.image("sub-07/anat/sub-07_echo-02_part-mag_MEGRE.nii", {}, any_phase());
+         b.json("sub-07/anat/sub-07_echo-02_part-mag_MEGRE.json", {{"EchoTime", .01}});
+     },
+     {"echo = 2", "a second magnitude"}},
+    {"EchoTimeMissing",
+     [](const BidsBuilder& b) {
+         set_times(b, {.005, nullptr, .015});
+     },
+     {"echo-2", "EchoTime = missing"}},
+    {"AllEchoTimesMissing",
+     [](const BidsBuilder& b) {
+         set_times(b, {nullptr, nullptr, nullptr});
+     },
+     {"EchoTime = missing", "(and 2 more)"}},
+    {"EchoTimeAsText",
+     [](const BidsBuilder& b) {
+         set_times(b, {.005, "0.01", .015});
+     },
+     {"EchoTime = \"0.01\""}},
+    {"EchoTimesEqual",
+     [](const BidsBuilder& b) {
+         set_times(b, {.005, .005, .015});
+     },
+     {"echo-2", "EchoTime = 0.005", "same echo time"}},
+    {"EchoTimesUnsorted",
+     [](const BidsBuilder& b) {
+         set_times(b, {.005, .015, .010});
+     },
+     {"echo-3", "EchoTime = 0.01", "unsorted"}},
+    {"EchoTimesInMilliseconds",
+     [](const BidsBuilder& b) {
+         set_times(b, {5, 10, 15});
+     },
+     {"EchoTime = 5", "milliseconds", "seconds", "divide it by 1000"}},
+    {"EchoTimeNegative",
+     [](const BidsBuilder& b) {
+         set_times(b, {-.005, .01, .015});
+     },
+     {"EchoTime = -0.005", "above zero"}},
+    {"EchoTimeOfPartnersDiffers",
+     [](const BidsBuilder& b) {
+         b.json(mag(2) + ".json", {{"EchoTime", .011}});
+     },
+     {"EchoTime = 0.011", "differs from 0.01"}},
+    {"FieldStrengthMissing",
+     [](const BidsBuilder& b) { set_fields(b, nlohmann::json::object()); },
+     {"MagneticFieldStrength = missing", "--b0-tesla"}},
+    {"FieldStrengthAbsurd",
+     [](const BidsBuilder& b) {
+         set_fields(b, {{"MagneticFieldStrength", 30000}});
+     },
+     {"MagneticFieldStrength = 30000", "tesla"}},
+    {"FieldStrengthContradicted",
+     [](const BidsBuilder& b) {
+         set_fields(b, {{"MagneticFieldStrength", 1.5}, {"ImagingFrequency", 123.2}});
+     },
+     {"MagneticFieldStrength = 1.5", "contradicts ImagingFrequency"}},
+    {"FieldStrengthDiffers",
+     [](const BidsBuilder& b) {
+         b.json(phase(3) + ".json", {{"EchoTime", .015}, {"Units", "rad"}, {"MagneticFieldStrength", 7}});
+     },
+     {"MagneticFieldStrength = 7", "differs from 3 T"}},
+    {"ShapeDiffers",
+     [](const BidsBuilder& b) {
+         b.image(mag(3) + ".nii.gz", {.dim = {3, 4, 4}}, BidsBuilder::ramp(1, 2, 48));
+     },
+     {"echo-3_part-mag", "dim = 3x4x4", "shape differs from 3x4x5"}},
+    {"AffineDiffers",
+     [](const BidsBuilder& b) {
+         b.image(phase(2) + ".nii.gz", {.sform = {1, 0, 0, 2, 0, 1, 0, 0, 0, 0, 1, 0}}, any_phase());
+     },
+     {"echo-2_part-phase", "affine = 2 mm"}},
+    {"Truncated",
+     [](const BidsBuilder& b) { fs::resize_file(b.root() / (phase(2) + ".nii.gz"), 150); },
+     {"echo-2_part-phase", "size = 150 bytes", "truncated", "592"}},
+    {"Empty",
+     [](const BidsBuilder& b) { test::write_bytes(b.root() / (mag(2) + ".nii.gz"), ""); },
+     {"echo-2_part-mag", "the file is empty (0 bytes)"}},
+    {"NoNifti",
+     [](const BidsBuilder& b) { test::write_bytes(b.root() / (mag(2) + ".nii.gz"), std::string(5000, 'x')); },
+     {"echo-2_part-mag", "not a NIfTI file"}},
+    {"ZeroVoxelSize",
+     [](const BidsBuilder& b) {
+         b.image(phase(1) + ".nii.gz", {.pixdim = {1, 0, 1}}, any_phase());
+     },
+     {"echo-1_part-phase", "pixdim[2] = 0", "above zero"}},
+    {"NegativeVoxelSize",
+     [](const BidsBuilder& b) {
+         b.image(mag(1) + ".nii.gz", {.pixdim = {1, 1, -1}}, any_phase());
+     },
+     {"pixdim[3] = -1"}},
+    {"VoxelSizeContradictsAffine",
+     [](const BidsBuilder& b) {
+         for (int e = 1; e <= 3; ++e) {
+             b.image(phase(e) + ".nii.gz", {.pixdim = {1, 1, 2}}, any_phase());
+         }
+     },
+     {"pixdim[3] = 2", "sform says 1 mm"}},
+    {"AffinesContradict",
+     [](const BidsBuilder& b) {
+         b.image(phase(1) + ".nii.gz", {.qform_code = 1, .qform = {0.1, 0, 0, 0, 0, 0}}, any_phase());
+     },
+     {"sform = code 1", "sform and qform disagree", "B0"}},
+    {"SeveralVolumesInOneEcho",
+     [](const BidsBuilder& b) {
+         b.image(phase(2) + ".nii.gz", {.dim = {3, 4, 5, 2}, .pixdim = {1, 1, 1, 1}},
+                 BidsBuilder::ramp(-3, 3, 120));
+         b.remove(mag(2) + ".nii.gz");
+         b.remove(mag(3) + ".nii.gz");
+         b.remove(phase(3) + ".nii.gz");
+     },
+     {"dim[4] = 2", "several volumes"}},
+    {"UnknownUnits",
+     [](const BidsBuilder& b) {
+         for (int e = 1; e <= 3; ++e)
+             b.json(phase(e) + ".json",
+                    {{"EchoTime", .005 * e}, {"MagneticFieldStrength", 3}, {"Units", "degC"}});
+     },
+     {"Units = degC", "unknown unit", "--phase-units"}},
+    {"IntegersCalledRadians",
+     [](const BidsBuilder& b) {
+         b.integers(phase(2) + ".nii.gz", {}, BidsBuilder::ramp<std::int16_t>(-4096, 4095));
+     },
+     {"echo-2_part-phase", "Units = rad", "integers without a slope"}},
+    {"SidecarIsNoJson",
+     [](const BidsBuilder& b) {
+         test::write_bytes(b.root() / (phase(2) + ".json"), "{\"EchoTime\": 0.01,");
+         b.json(mag(2) + ".json", {{"EchoTime", .01}, {"MagneticFieldStrength", 3}, {"Units", "rad"}});
+     },
+     {"echo-2_part-phase_MEGRE.json", "not valid JSON at byte"}},
+    {"LinkToNothing",
+     [](const BidsBuilder& b) {
+         b.remove(mag(2) + ".nii.gz");
+         fs::create_symlink("/none/annex", b.root() / (mag(2) + ".nii.gz"));
+     },
+     {"echo-2_part-mag", "symbolic link to nothing", "datalad get"}},
+    {"OneSlice",
+     [](const BidsBuilder& b) {
+         for (int e = 1; e <= 3; ++e)
+             for (const auto& file : {phase(e), mag(e)})
+                 b.image(file + ".nii.gz", {.dim = {8, 8}}, BidsBuilder::ramp(-3, 3, 64));
+     },
+     {"dim = 8x8x1", "single slice"}},
 };
-INSTANTIATE_TEST_SUITE_P(Each, BidsFindings, ::testing::ValuesIn(breakages), [](const auto& i) { return std::string(i.param.name); });
+INSTANTIATE_TEST_SUITE_P(Each, BidsFindings, ::testing::ValuesIn(breakages),
+                         [](const auto& i) { return std::string(i.param.name); });
 
 TEST(BidsScan, ReportsAllFindingsTogether)
 {
@@ -123,10 +278,12 @@ TEST(BidsScan, TakesTheFieldFromFrequencyOrOption)
 {
     const BidsBuilder bids;
     bids.scan("07");
-    const auto b0 = [&](const ScanOptions& options) { return scan_bids(bids.root(), options).acquisitions.at(0).b0_tesla; };
+    const auto b0 = [&](const ScanOptions& options) {
+        return scan_bids(bids.root(), options).acquisitions.at(0).b0_tesla;
+    };
     set_fields(bids, {{"ImagingFrequency", 127.732435554}});
     EXPECT_DOUBLE_EQ(b0({}), 3.0);
-    set_fields(bids, {{"ImagingFrequency", 127732435.554}});   // hertz
+    set_fields(bids, {{"ImagingFrequency", 127732435.554}});  // hertz
     EXPECT_NEAR(b0({}), 3.0, 1e-9);
     // A "3 T" magnet at 123.259 MHz has 2.895 T, and susceptibility scales with it.
     set_fields(bids, {{"MagneticFieldStrength", 3}, {"ImagingFrequency", 123.259}});
@@ -140,7 +297,8 @@ TEST(BidsScan, TakesTheFieldFromFrequencyOrOption)
 TEST(BidsScan, WarnsWhereItCanGoOn)
 {
     const BidsBuilder bids;
-    for (const char* subject : {"07", "08", "09", "10"}) bids.scan(subject, subject == std::string("10") ? 2 : 3);
+    for (const char* subject : {"07", "08", "09", "10"})
+        bids.scan(subject, subject == std::string("10") ? 2 : 3);
     bids.image(phase(1) + ".nii.gz", {.qform_code = 1, .qform = {0, 0, 0, 5, 0, 0}}, any_phase());
     for (const auto& file : {BidsBuilder::name("08", 1, "phase"), BidsBuilder::name("08", 1, "mag")}) {
         bids.image(file + ".nii.gz", {.sform_code = 0}, any_phase());
@@ -149,8 +307,12 @@ TEST(BidsScan, WarnsWhereItCanGoOn)
     const ScanReport report = scan_bids(bids.root());
     EXPECT_EQ(lines_of(report.findings), "");
     const std::string warnings = lines_of(report.findings, Severity::warning);
-    EXPECT_THAT(warnings, HasSubstr("sub-07: sub-07/anat/sub-07_echo-1_part-phase_MEGRE.nii.gz: sform = code 1: sform and qform disagree by a shift of 5 mm"));
-    EXPECT_THAT(warnings, HasSubstr("sub-08: sub-08/anat/sub-08_echo-1_part-phase_MEGRE.nii.gz: sform_code = 0: no orientation"));
+    EXPECT_THAT(warnings, HasSubstr("sub-07: sub-07/anat/sub-07_echo-1_part-phase_MEGRE.nii.gz: sform = code "
+                                    "1: sform and qform disagree by a shift of 5 mm"));
+    EXPECT_THAT(
+        warnings,
+        HasSubstr(
+            "sub-08: sub-08/anat/sub-08_echo-1_part-phase_MEGRE.nii.gz: sform_code = 0: no orientation"));
     EXPECT_THAT(warnings, HasSubstr("sub-10: echo = 2: echo missing? most scans of this kind have 3 echoes"));
     EXPECT_THAT(warnings, HasSubstr("sub-11: no gradient-echo scan"));
     EXPECT_EQ(report.acquisitions.size(), 4u);

@@ -10,14 +10,19 @@
 #include "qsmpi/io/bids.hpp"
 #include "volumes.hpp"
 
-namespace qsmpi::test {
+namespace qsmpi::test
+{
 
 /// A small BIDS data set on disk, written without the code under test.
-class BidsBuilder {
+class BidsBuilder
+{
 public:
     [[nodiscard]] std::filesystem::path root() const { return folder_.path(); }
 
-    void json(const std::string& relative, const nlohmann::json& content) const { write_bytes(root() / relative, content.dump()); }
+    void json(const std::string& relative, const nlohmann::json& content) const
+    {
+        write_bytes(root() / relative, content.dump());
+    }
     void image(const std::string& relative, const NiftiSpec& spec, const std::vector<float>& voxels) const
     {
         const std::string bytes = nifti_file(spec, voxels);
@@ -41,14 +46,17 @@ public:
         return out;
     }
 
-    /// Magnitude and phase [rad] with sidecars: sub-<subject>/anat/sub-<subject>_<entities>echo-<e>_part-*_MEGRE.nii.gz.
-    void scan(const std::string& subject, int n_echoes = 3, const std::string& entities = "", const std::string& session = "") const
+    /// Magnitude and phase [rad] with sidecars:
+    /// sub-<subject>/anat/sub-<subject>_<entities>echo-<e>_part-*_MEGRE.nii.gz.
+    void scan(const std::string& subject, int n_echoes = 3, const std::string& entities = "",
+              const std::string& session = "") const
     {
         for (int e = 1; e <= n_echoes; ++e) {
             for (const std::string part : {"mag", "phase"}) {
                 const std::string base = name(subject, e, part, entities, session);
                 const bool phase = part == "phase";
-                image(base + ".nii.gz", {}, phase ? ramp(-std::numbers::pi, std::numbers::pi - 1e-3) : ramp(1, 100));
+                image(base + ".nii.gz", {},
+                      phase ? ramp(-std::numbers::pi, std::numbers::pi - 1e-3) : ramp(1, 100));
                 nlohmann::json j{{"EchoTime", 0.005 * e}, {"MagneticFieldStrength", 3}};
                 if (phase) j["Units"] = "rad";
                 json(base + ".json", j);
@@ -59,8 +67,9 @@ public:
                                           const std::string& entities = "", const std::string& session = "")
     {
         const std::string ses = session.empty() ? "" : "ses-" + session;
-        return "sub-" + subject + "/" + (ses.empty() ? "" : ses + "/") + "anat/sub-" + subject + "_" + (ses.empty() ? "" : ses + "_") +
-               entities + "echo-" + std::to_string(echo) + "_part-" + part + "_MEGRE";
+        return "sub-" + subject + "/" + (ses.empty() ? "" : ses + "/") + "anat/sub-" + subject + "_" +
+               (ses.empty() ? "" : ses + "_") + entities + "echo-" + std::to_string(echo) + "_part-" + part +
+               "_MEGRE";
     }
 
 private:
@@ -68,7 +77,8 @@ private:
 };
 
 /// All lines of the findings of one severity, joined.
-inline std::string lines_of(const std::vector<io::Finding>& findings, io::Severity severity = io::Severity::error)
+inline std::string lines_of(const std::vector<io::Finding>& findings,
+                            io::Severity severity = io::Severity::error)
 {
     std::string out;
     for (const io::Finding& f : findings) {

@@ -5,8 +5,10 @@
 #include "qsmpi/io/file.hpp"
 #include "volumes.hpp"
 
-namespace qsmpi::io {
-namespace {
+namespace qsmpi::io
+{
+namespace
+{
 
 TEST(Csv, QuotesWhatNeedsItAndNothingElse)
 {

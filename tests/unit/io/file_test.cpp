@@ -10,8 +10,10 @@
 #include "qsmpi/io/file.hpp"
 #include "volumes.hpp"
 
-namespace qsmpi::io {
-namespace {
+namespace qsmpi::io
+{
+namespace
+{
 
 namespace fs = std::filesystem;
 using test::TemporaryFolder;
@@ -83,8 +85,9 @@ TEST(File, TemporariesOfDeadProcessesAreRemovedAndOnlyThose)
     waitpid(dead, nullptr, 0);
     const fs::path below = fs::path(folder.path()) / "sub-01";
     fs::create_directories(below);
-    for (const std::string& name : {"a.tmp." + std::to_string(dead), "b.tmp." + std::to_string(getpid()), std::string("c.tmp.12x"),
-                                    std::string("tmp.99999999"), std::string("d.nii.gz")}) {
+    for (const std::string& name :
+         {"a.tmp." + std::to_string(dead), "b.tmp." + std::to_string(getpid()), std::string("c.tmp.12x"),
+          std::string("tmp.99999999"), std::string("d.nii.gz")}) {
         std::ofstream(below / name) << "x";
     }
     EXPECT_EQ(remove_stale_temporaries(folder.path()), 1u);

@@ -6,8 +6,10 @@
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/io/geometry.hpp"
 
-namespace qsmpi::io {
-namespace {
+namespace qsmpi::io
+{
+namespace
+{
 
 constexpr double degree = std::numbers::pi / 180.0;
 
@@ -30,9 +32,11 @@ void expect_direction(const Geometry& g, const UnitVector& expected)
 
 TEST(B0Direction, IsTheThirdRowOfTheRotation)
 {
-    // Slices turned by 20 degrees about the scanner's x axis: j = (0, cos, sin), k = (0, -sin, cos), so b = (0, sin, cos).
+    // Slices turned by 20 degrees about the scanner's x axis: j = (0, cos, sin), k = (0, -sin, cos), so b =
+    // (0, sin, cos).
     const double c = std::cos(20 * degree), s = std::sin(20 * degree);
-    const Geometry oblique = with_sform({{{0.5, 0, 0, -90}, {0, c * 0.5, -s * 2, -100}, {0, s * 0.5, c * 2, -60}}});
+    const Geometry oblique =
+        with_sform({{{0.5, 0, 0, -90}, {0, c * 0.5, -s * 2, -100}, {0, s * 0.5, c * 2, -60}}});
     expect_direction(oblique, {0, s, c});
     expect_direction(with_sform({{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}}}), {0, 0, 1});
 }
@@ -48,8 +52,8 @@ TEST(B0Direction, FollowsFlippedAndPermutedAxes)
 
 TEST(B0Direction, UsesTheNearestRotationOfAShearedAffine)
 {
-    // Columns x and z, z tilted to (sin t, 0, cos t). Symmetry: the nearest orthogonal frame turns each column by t/2
-    // (away from each other), so the third row is (-sin(t/2), 0, cos(t/2)).
+    // Columns x and z, z tilted to (sin t, 0, cos t). Symmetry: the nearest orthogonal frame turns each
+    // column by t/2 (away from each other), so the third row is (-sin(t/2), 0, cos(t/2)).
     const double t = 6 * degree;
     const Geometry sheared = with_sform({{{1, 0, std::sin(t), 0}, {0, 1, 0, 0}, {0, 0, std::cos(t), 0}}});
     expect_direction(sheared, {-std::sin(t / 2), 0, std::cos(t / 2)});
@@ -57,7 +61,8 @@ TEST(B0Direction, UsesTheNearestRotationOfAShearedAffine)
 
 TEST(B0Direction, ComesFromTheQuaternionWhenThereIsNoSform)
 {
-    // Rotation by angle a about the unit axis u is the quaternion (cos(a/2), u sin(a/2)): here 30 degrees about x.
+    // Rotation by angle a about the unit axis u is the quaternion (cos(a/2), u sin(a/2)): here 30 degrees
+    // about x.
     Geometry g;
     g.qform_code = 1;
     g.qform = {static_cast<float>(std::sin(15 * degree)), 0, 0, 10, 20, 30};
@@ -117,8 +122,10 @@ TEST(Geometry, MeasuresHowFarTwoAffinesDisagree)
 
 TEST(Geometry, ASingularAffineHasNoB0Direction)
 {
-    EXPECT_THROW((void)with_sform({{{1, 1, 0, 0}, {0, 0, 0, 0}, {0, 0, 1, 0}}}).b0_direction_ijk(), InputError);
-    EXPECT_THROW((void)with_sform({{{1, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 1, 0}}}).b0_direction_ijk(), InputError);
+    EXPECT_THROW((void)with_sform({{{1, 1, 0, 0}, {0, 0, 0, 0}, {0, 0, 1, 0}}}).b0_direction_ijk(),
+                 InputError);
+    EXPECT_THROW((void)with_sform({{{1, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 1, 0}}}).b0_direction_ijk(),
+                 InputError);
 }
 
 }  // namespace

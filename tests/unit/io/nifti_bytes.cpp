@@ -4,12 +4,14 @@
 
 #include <zlib.h>
 
-namespace qsmpi::test {
+namespace qsmpi::test
+{
 
 std::string gzip_member(const std::string& content)
 {
     z_stream stream{};
-    if (deflateInit2(&stream, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK) throw std::bad_alloc();
+    if (deflateInit2(&stream, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        throw std::bad_alloc();
     std::string out(deflateBound(&stream, content.size()) + 64, '\0');
     std::string in = content;
     stream.next_in = reinterpret_cast<Bytef*>(in.data());

@@ -7,10 +7,13 @@
 #include <string>
 #include <vector>
 
-/// NIfTI files with known bytes, put together from the format's offsets (nifti1.h, nifti2.h), not by the code under test.
-namespace qsmpi::test {
+/// NIfTI files with known bytes, put together from the format's offsets (nifti1.h, nifti2.h), not by the code
+/// under test.
+namespace qsmpi::test
+{
 
-class Bytes {
+class Bytes
+{
 public:
     explicit Bytes(std::size_t n = 0) : data_(n, '\0') {}
     template <typename T>
@@ -45,10 +48,14 @@ struct NiftiSpec {
 inline std::size_t type_bytes(int datatype)
 {
     switch (datatype) {
-    case 2: case 256: return 1;
-    case 4: case 512: return 2;
-    case 64: case 1024: case 1280: return 8;
-    default: return 4;
+        case 2:
+        case 256: return 1;
+        case 4:
+        case 512: return 2;
+        case 64:
+        case 1024:
+        case 1280: return 8;
+        default: return 4;
     }
 }
 
@@ -64,7 +71,8 @@ inline Bytes nifti_header(const NiftiSpec& s)
         b.put(12, static_cast<std::int16_t>(s.datatype), w);
         b.put(14, static_cast<std::int16_t>(8 * type_bytes(s.datatype)), w);
         b.put(16, n, w);
-        for (std::size_t i = 0; i < 7; ++i) b.put(24 + 8 * i, i < s.dim.size() ? s.dim[i] : std::int64_t{1}, w);
+        for (std::size_t i = 0; i < 7; ++i)
+            b.put(24 + 8 * i, i < s.dim.size() ? s.dim[i] : std::int64_t{1}, w);
         b.put(104, s.qfac, w);
         for (std::size_t i = 0; i < s.pixdim.size(); ++i) b.put(112 + 8 * i, s.pixdim[i], w);
         b.put(168, std::int64_t{544}, w);

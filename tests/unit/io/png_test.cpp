@@ -10,13 +10,19 @@
 #include "qsmpi/io/png.hpp"
 #include "volumes.hpp"
 
-namespace qsmpi::io {
-namespace {
+namespace qsmpi::io
+{
+namespace
+{
 
 struct Picture {
     int width = 0, height = 0;
     std::vector<std::uint8_t> grey;
-    [[nodiscard]] int at(int x, int y) const { return grey[static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x)]; }
+    [[nodiscard]] int at(int x, int y) const
+    {
+        return grey[static_cast<std::size_t>(y) * static_cast<std::size_t>(width) +
+                    static_cast<std::size_t>(x)];
+    }
 };
 
 Picture decode(const std::string& file)
@@ -38,14 +44,16 @@ struct Stored {
     Dims centre;
 };
 
-double body(const Vec3& world_mm)   // world: right, front, up
+double body(const Vec3& world_mm)  // world: right, front, up
 {
     const double r2 = world_mm[0] * world_mm[0] + world_mm[1] * world_mm[1] + world_mm[2] * world_mm[2];
-    const bool marker = std::abs(world_mm[0] - 20) < 4.5 && std::abs(world_mm[1] - 20) < 4.5 && std::abs(world_mm[2] - 20) < 4.5;
+    const bool marker = std::abs(world_mm[0] - 20) < 4.5 && std::abs(world_mm[1] - 20) < 4.5 &&
+                        std::abs(world_mm[2] - 20) < 4.5;
     return marker ? 0.1 : r2 < 12 * 12 ? 0.05 : 0.0;
 }
 
-Stored store(std::array<std::size_t, 3> world_of_axis, std::array<double, 3> signs, Vec3 step_mm, double size_mm = 63.0)
+Stored store(std::array<std::size_t, 3> world_of_axis, std::array<double, 3> signs, Vec3 step_mm,
+             double size_mm = 63.0)
 {
     Stored s;
     std::array<std::size_t, 3> n;
@@ -64,7 +72,10 @@ Stored store(std::array<std::size_t, 3> world_of_axis, std::array<double, 3> sig
                 const std::array<std::size_t, 3> index{x, y, z};
                 Vec3 world{};
                 for (std::size_t axis = 0; axis < 3; ++axis) {
-                    world[world_of_axis[axis]] = signs[axis] * (static_cast<double>(index[axis]) - 0.5 * static_cast<double>(n[axis] - 1)) * step_mm[axis];
+                    world[world_of_axis[axis]] =
+                        signs[axis] *
+                        (static_cast<double>(index[axis]) - 0.5 * static_cast<double>(n[axis] - 1)) *
+                        step_mm[axis];
                 }
                 s.volume(x, y, z) = static_cast<float>(body(world));
             }
@@ -72,7 +83,8 @@ Stored store(std::array<std::size_t, 3> world_of_axis, std::array<double, 3> sig
     }
     // The voxel nearest to 20 mm right, front and up: inside the marker, off the ball.
     for (std::size_t axis = 0; axis < 3; ++axis) {
-        centre[axis] = static_cast<std::size_t>(std::lround(0.5 * static_cast<double>(n[axis] - 1) + signs[axis] * 20.0 / step_mm[axis]));
+        centre[axis] = static_cast<std::size_t>(
+            std::lround(0.5 * static_cast<double>(n[axis] - 1) + signs[axis] * 20.0 / step_mm[axis]));
     }
     s.centre = {centre[0], centre[1], centre[2]};
     return s;
@@ -85,7 +97,8 @@ std::array<double, 4> box_of(const Picture& p, int x0, int y0, int width, int he
     for (int y = y0; y < y0 + height; ++y) {
         for (int x = x0; x < x0 + width; ++x) {
             if (p.at(x, y) < level) continue;
-            box = {std::min<double>(box[0], x - x0), std::max<double>(box[1], x - x0), std::min<double>(box[2], y - y0), std::max<double>(box[3], y - y0)};
+            box = {std::min<double>(box[0], x - x0), std::max<double>(box[1], x - x0),
+                   std::min<double>(box[2], y - y0), std::max<double>(box[3], y - y0)};
         }
     }
     return box;
@@ -100,7 +113,8 @@ TEST(Png, ShowsRightAtTheLeftFrontAndTopUp)
     const Stored s = store({0, 1, 2}, {1, 1, 1}, {1, 1, 1});
     write_three_planes_png(file, s.volume, s.geometry, s.centre, {.low = -0.1, .high = 0.1}, "");
     const Picture p = decode(file);
-    // The marker is 20 of 63 mm from the middle towards right, front and up: at 160 - 101.6 pixels, 9 mm or 46 pixels wide.
+    // The marker is 20 of 63 mm from the middle towards right, front and up: at 160 - 101.6 pixels, 9 mm or
+    // 46 pixels wide.
     const double near_edge = 160.0 - 20.0 / 63.0 * 320.0;
     for (int i = 0; i < 3; ++i) {
         const auto box = box_of(p, first_x + i * (panel + 8), first_y + letters, panel, panel - letters, 250);
@@ -125,7 +139,8 @@ TEST(Png, TheStorageOrderDoesNotShow)
             const Picture p = decode(a), q = decode(b);
             ASSERT_EQ(p.grey.size(), q.grey.size());
             int worst = 0;
-            for (std::size_t i = 0; i < p.grey.size(); ++i) worst = std::max(worst, std::abs(p.grey[i] - q.grey[i]));
+            for (std::size_t i = 0; i < p.grey.size(); ++i)
+                worst = std::max(worst, std::abs(p.grey[i] - q.grey[i]));
             EXPECT_LE(worst, 1) << "bilinear sums in another order may round to the next grey";
         }
     }
@@ -136,7 +151,7 @@ TEST(Png, ABallIsRoundWhateverTheVoxels)
     const test::TemporaryFolder folder;
     const std::string file = folder.path() + "/a.png";
     Stored s = store({0, 1, 2}, {1, 1, 1}, {1, 1.5, 3});
-    s.centre = {31, 21, 10};   // through the ball of 12 mm radius
+    s.centre = {31, 21, 10};  // through the ball of 12 mm radius
     write_three_planes_png(file, s.volume, s.geometry, s.centre, {.low = 0, .high = 0.04}, "");
     const Picture p = decode(file);
     for (int i = 0; i < 3; ++i) {
@@ -160,7 +175,8 @@ TEST(Png, IsTheSameFileEachTimeAndSurvivesOddVolumes)
     write_three_planes_png(file, s.volume, s.geometry, s.centre, {}, std::string(500, 'W') + "\xc3\xa9");
     EXPECT_EQ(read_file(file), once);
     EXPECT_THROW(write_three_planes_png(file, s.volume, s.geometry, {9, 0, 0}, {}, ""), InputError);
-    EXPECT_THROW(write_three_planes_png(file, s.volume, s.geometry, s.centre, {.low = 1, .high = 1}, ""), InputError);
+    EXPECT_THROW(write_three_planes_png(file, s.volume, s.geometry, s.centre, {.low = 1, .high = 1}, ""),
+                 InputError);
 }
 
 TEST(Png, AContactSheetHoldsEveryItem)
@@ -170,13 +186,14 @@ TEST(Png, AContactSheetHoldsEveryItem)
     const Stored s = store({0, 1, 2}, {1, 1, 1}, {3, 3, 3});
     const auto height_of = [&](std::size_t n) {
         std::vector<SheetItem> items;
-        for (std::size_t i = 0; i < n; ++i) items.push_back({&s.volume, &s.geometry, s.centre, "sub-" + std::to_string(i)});
+        for (std::size_t i = 0; i < n; ++i)
+            items.push_back({&s.volume, &s.geometry, s.centre, "sub-" + std::to_string(i)});
         write_contact_sheet_png(file, items, {});
         return decode(file).height;
     };
     const int one = height_of(1), two = height_of(2), six = height_of(6), seven = height_of(7);
     EXPECT_EQ(six - two, 4 * (two - one));
-    EXPECT_EQ(seven, height_of(4));   // two columns
+    EXPECT_EQ(seven, height_of(4));  // two columns
     EXPECT_THROW(write_contact_sheet_png(file, {}, {}), InputError);
 }
 
