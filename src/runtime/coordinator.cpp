@@ -184,7 +184,8 @@ void Coordinator::end_attempt(std::size_t job, const Outcome& outcome, Commands&
     }
     Outcome told = outcome;
     if (outcome.cause == Cause::lost && !again) {
-        told.message += str("; the job was running when ", s.task.rank_deaths, " ranks or runs died, so it may be the reason");
+        told.message += str("; the job was running when ", s.task.rank_deaths,
+                            " ranks or runs died, so it may be the reason");
     }
     out.push_back(JobEnded{job, run.attempt, run.slot, std::move(told), !again});
 }

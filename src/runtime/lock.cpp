@@ -23,10 +23,13 @@ using nlohmann::json;
 /// Changes when the scheduler starts the same job again, which proves that the one before is gone.
 std::string batch_job()
 {
-    const auto variable = [](const char* name) { return std::string(std::getenv(name) == nullptr ? "" : std::getenv(name)); };
-    if (const std::string id = variable("SLURM_JOB_ID"); !id.empty()) return "slurm " + id + "/" + variable("SLURM_RESTART_COUNT");
-    if (const std::string id = variable("PBS_JOBID"); !id.empty()) return "pbs " + id;
-    return "";
+    const auto variable = [](const char* name) {
+        const char* const value = std::getenv(name);
+        return std::string(value == nullptr ? "" : value);
+    };
+    const std::string slurm = variable("SLURM_JOB_ID"), pbs = variable("PBS_JOBID");
+    if (!slurm.empty()) return str("slurm ", slurm, '/', variable("SLURM_RESTART_COUNT"));
+    return pbs.empty() ? "" : str("pbs ", pbs);
 }
 
 bool is_restart_of(const std::string& before, const std::string& now)
@@ -56,7 +59,8 @@ double file_system_now_s(const fs::path& folder)
 std::string describe(const LockHolder& h, const fs::path& folder)
 {
     return str(folder.string(), " is in use by another run: process ", h.pid, " on ", h.host,
-               h.batch_job.empty() ? "" : str(" (", h.batch_job, ")"), ". Wait for it, end it, or choose another output folder");
+               h.batch_job.empty() ? "" : str(" (", h.batch_job, ")"),
+               ". Wait for it, end it, or choose another output folder");
 }
 
 bool excludes(const Shard& a, const Shard& b) { return a.count == 1 || b.count == 1 || a.count != b.count || a == b; }
@@ -78,7 +82,8 @@ std::optional<LockHolder> read_lock(const fs::path& file)
         return std::nullopt;
     }
     holder.beat_s = modified_s(info);
-    holder.age_s = file_system_now_s(file.parent_path()) - holder.beat_s;
+    // On this host the process itself tells; elsewhere only the beat does.
+    if (holder.host != host_name()) holder.age_s = file_system_now_s(file.parent_path()) - holder.beat_s;
     return holder;
 }
 
@@ -102,7 +107,9 @@ RunLock::RunLock(const RunFiles& files, const std::function<void(double)>& sleep
         // First take the own lock, then look at those of others: of two that start together at least one sees the other.
         std::optional<double> first_beat_s;
         while (link(own.c_str(), file_.c_str()) != 0) {
-            if (errno != EEXIST) throw IoError(str(file_.string(), ": cannot lock the output folder: ", std::strerror(errno)));
+            if (errno != EEXIST) {
+                throw IoError(str(file_.string(), ": cannot lock the output folder: ", std::strerror(errno)));
+            }
             const auto holder = read_lock(file_);
             if (holder && is_alive(*holder, timing_.stale_after_s)) {
                 if (holder->host == host_name() || (first_beat_s && *first_beat_s < holder->beat_s)) {

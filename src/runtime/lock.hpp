@@ -15,7 +15,7 @@ struct LockHolder {
     std::uint64_t start_ticks = 0;
     std::string batch_job;  ///< scheduler's id and restart count; empty outside
     double beat_s = 0.0;    ///< when it last showed life, by the file system's clock
-    double age_s = 0.0;     ///< since then
+    double age_s = 0.0;     ///< since then; not looked at for a holder on this host
 };
 
 struct LockTiming {

@@ -224,7 +224,8 @@ void Loop::on_signals()
     }
     for (int i = before; i < n_signals_; ++i) {
         const bool kill = seen.stops > 0 || i > 0;
-        log::warn(kill ? "told to stop: running jobs are put back" : "told to stop: running jobs may end, no new ones start");
+        log::warn(kill ? "told to stop: running jobs are put back"
+                       : "told to stop: running jobs may end, no new ones start");
         tell(coordinator::StopRequested{kill});
     }
 }

@@ -107,10 +107,11 @@ std::string Records::ended(const Job& job, const coordinator::JobEnded& end, con
 
     std::string line = str(job.key, ' ');
     if (o.cause == Cause::none) {
-        line += o.skipped ? std::string("was up to date") : str("done in ", fixed(o.seconds, 1), " s, ", fixed(o.peak_mb, 0), " MB");
-        return line;
+        return o.skipped ? line + "was up to date"
+                         : str(line, "done in ", fixed(o.seconds, 1), " s, ", fixed(o.peak_mb, 0), " MB");
     }
-    line += end.final ? "failed" : o.cause == Cause::interrupted || o.cause == Cause::disk ? "put back" : "will be tried again";
+    const bool put_back = o.cause == Cause::interrupted || o.cause == Cause::disk;
+    line += end.final ? "failed" : put_back ? "put back" : "will be tried again";
     return str(line, " (", to_text(o.cause), "): ", o.message);
 }
 

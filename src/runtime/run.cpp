@@ -89,6 +89,8 @@ int coordinate(comm::Communicator& comm, const std::vector<Job>& jobs, const Run
         lost = loop.lost_ranks();
         stopped = loop.was_stopped();
         records.finish(code, lost.size());
+        if (code == exit_io) log::error("the disk refuses to be written; repair that and run again to finish");
+        if (code == exit_interrupted) log::warn("interrupted; run again to finish the rest");
         if (!lost.empty()) log::warn(str("degraded: ", lost.size(), " of ", comm.size(), " ranks were lost"));
         return code;
     } catch (...) {
@@ -113,7 +115,11 @@ int run_jobs(comm::Communicator& comm, const std::vector<Job>& jobs, const RunOp
     try {
         code = coordinate(comm, jobs, options, outputs_complete, lost, stopped);
     } catch (...) {
-        dismiss_all(comm, lost, dismissal_patience_s);
+        try {
+            dismiss_all(comm, lost, dismissal_patience_s);
+        } catch (const CommError& e) {
+            log::error(str("the other ranks could not be told: ", e.what()));
+        }
         throw;
     }
     dismiss_all(comm, lost, stopped ? stopped_patience_s : dismissal_patience_s);

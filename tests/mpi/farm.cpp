@@ -66,6 +66,10 @@ int farm(int argc, char** argv)
     std::printf("pid %d %d\n", comm->rank(), getpid());
     std::fflush(stdout);
     const auto jobs = comm->rank() == 0 ? jobs_from(argv[3]) : std::vector<runtime::Job>{};
+    if (comm->rank() == 0 && jobs.empty()) {  // as after input that is refused
+        runtime::dismiss(*comm);
+        return 3;
+    }
     const int code = runtime::run_jobs(*comm, jobs, options, outputs_there);
     if (comm->rank() == 0) std::printf("%s", runtime::status_text(runtime::read_status(options.output_dir)).c_str());
     return code;

@@ -77,12 +77,12 @@ class Farm(unittest.TestCase):
         self.processes.append(p)
         return p
 
-    def run_farm(self, jobs, *options, timeout=30, **more):
+    def run_farm(self, jobs, *options, timeout=100, **more):
         p = self.start(jobs, *options, **more)
         self.text, _ = p.communicate(timeout=timeout)
         return p.returncode
 
-    def finish(self, p, timeout=30):
+    def finish(self, p, timeout=100):
         self.text, _ = p.communicate(timeout=timeout)
         return p.returncode
 
@@ -114,7 +114,7 @@ class Farm(unittest.TestCase):
         except FileNotFoundError:
             return None
 
-    def until(self, condition, seconds=10):
+    def until(self, condition, seconds=60):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
@@ -211,7 +211,7 @@ class OneProcess(Farm):
         p.send_signal(signal.SIGUSR1)
         time.sleep(0.1)
         p.send_signal(signal.SIGTERM)
-        self.assertEqual(self.finish(p, 5), 75)
+        self.assertEqual(self.finish(p), 75)
 
     def test_deadline_starts_nothing_more(self):
         jobs = [job(f"j{i}", "sleep", seconds=0.3) for i in range(40)]
@@ -227,7 +227,7 @@ class OneProcess(Farm):
         children = children_of(p.pid)
         p.kill()
         p.wait()
-        self.until(lambda: not any(alive(c) for c in children), 2)
+        self.until(lambda: not any(alive(c) for c in children), 10)
         done = {r["key"] for r in self.events("done")}
         self.assertIsNone(self.status())
         with open(f"{self.out}/journal.jsonl", "a") as f:
@@ -290,11 +290,15 @@ class OneProcess(Farm):
         self.assertIn("40 of 40 jobs done", self.text)
 
     def test_thousand_trivial_jobs_at_sixty_a_second(self):
-        begin = time.monotonic()
-        self.assertEqual(self.run_farm([job(f"j{i}") for i in range(1000)], "progress=0"), 0)
-        seconds = time.monotonic() - begin
-        print(f"\n  {1000 / seconds:.0f} jobs/s", file=sys.stderr)
-        self.assertGreater(1000 / seconds, 60)
+        busy = os.getloadavg()[0] > len(os.sched_getaffinity(0)) + 1
+        begin, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.assertEqual(self.run_farm([job(f"j{i}") for i in range(1000)], "progress=0", timeout=200), 0)
+        seconds, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_ms = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+        print(f"\n  {1000 / seconds:.0f} jobs/s, {cpu_ms:.2f} ms of processor time a job", file=sys.stderr)
+        self.assertLess(cpu_ms, 1000 * 2 / 60, "two cores could not do sixty a second")
+        if not busy:  # other programs on these cores say nothing about this one
+            self.assertGreater(1000 / seconds, 60)
         self.check_all_done(1000)
 
 
@@ -319,6 +323,7 @@ class Ranks(Farm):
     def test_bad_input_on_rank_0_releases_the_others(self):
         self.assertEqual(self.run_farm([job("twice"), job("twice")], ranks=3), 3)
         self.assertIn("occurs twice", self.text)
+        self.assertEqual(self.run_farm([], ranks=3), 3, "nothing to run: dismissed without a run")
 
     def test_killed_rank_under_recovery_costs_no_job(self):
         jobs = [job(f"j{i}", "sleep", seconds=0.3) for i in range(12)]
@@ -327,8 +332,8 @@ class Ranks(Farm):
         self.until(self.started(2))
         children = children_of(pids[1])
         os.kill(pids[1], signal.SIGKILL)
-        self.until(lambda: not any(alive(c) for c in children), 2)
-        self.finish(p, 20)
+        self.until(lambda: not any(alive(c) for c in children), 10)
+        self.finish(p)
         self.assertEqual(self.status(), 0, self.text)
         self.check_all_done(12)
         self.assertEqual(self.events("end")[0]["lost_ranks"], 1)
@@ -340,7 +345,7 @@ class Ranks(Farm):
         pids = self.pids(p, 3)
         self.until(self.started(2))
         os.kill(pids[2], signal.SIGSTOP)
-        self.finish(p, 20)
+        self.finish(p)
         self.assertEqual(self.status(), 0, self.text)
         self.check_all_done(12)
         self.assertFalse(alive(pids[2]))
@@ -351,7 +356,7 @@ class Ranks(Farm):
         pids = self.pids(p, 2)
         self.until(self.started(1))
         os.kill(pids[1], signal.SIGKILL)
-        self.finish(p, 20)
+        self.finish(p)
         self.assertEqual(self.status(), 0, self.text)
         self.check_all_done(6)
 
@@ -363,7 +368,7 @@ class Ranks(Farm):
         self.until(lambda: children_of(pids[1]) and children_of(pids[2]))
         children = children_of(pids[1]) + children_of(pids[2])
         os.kill(pids[0], signal.SIGKILL)
-        self.finish(p, 15)
+        self.finish(p)
         self.assertFalse(any(alive(c) for c in children + list(pids.values())))
         self.assertIsNone(self.status(), "no status: the script knows that the run died")
 
@@ -374,8 +379,8 @@ class Ranks(Farm):
         self.until(lambda: len(self.events("done")) >= 3)
         children = children_of(pids[1]) + children_of(pids[2])
         os.kill(pids[1], signal.SIGKILL)
-        self.assertNotEqual(self.finish(p, 15), 0)
-        self.until(lambda: not any(alive(c) for c in children), 2)
+        self.assertNotEqual(self.finish(p), 0)
+        self.until(lambda: not any(alive(c) for c in children), 10)
         self.assertEqual(self.run_farm(jobs, ranks=2), 0)
         self.check_all_done(10)
 
@@ -389,7 +394,7 @@ class Ranks(Farm):
                 self.until(lambda: self.started(2)() and children_of(pids[1]) and children_of(pids[2]))
                 children = children_of(pids[1]) + children_of(pids[2])
                 p.terminate()
-                self.finish(p, 10)
+                self.finish(p)
                 self.assertEqual(self.status(), 75, self.text)
                 self.assertFalse(any(alive(c) for c in children))
                 self.assertFalse(self.events("failed"))
@@ -400,7 +405,7 @@ class Ranks(Farm):
         self.pids(p, 3)
         self.until(self.started(2))
         p.send_signal(signal.SIGUSR1)
-        self.assertEqual(self.finish(p, 10), 75)
+        self.assertEqual(self.finish(p), 75)
         self.assertEqual(len(self.events("done")), len(self.events("started")))
         self.assertLess(len(self.events("done")), 8)
 

@@ -22,9 +22,11 @@ struct Job {
 struct RunOptions {
     std::filesystem::path output_dir;
     std::vector<std::string> child_command;   ///< e.g. {"/usr/bin/qsmpi", "job"}; see child.hpp for the contract
-    int max_attempts = 2;                     ///< for crashes, time-outs and the like; a failure that the job itself reports is final
+    /// For crashes, time-outs and the like; a failure that the job itself reports is final.
+    int max_attempts = 2;
     double job_timeout_s = 0.0;               ///< 0: none but the straggler rule
-    double deadline_s = 0.0;                  ///< seconds from now after which no job starts, nor one expected to end later; 0: none
+    /// Seconds from now after which no job starts, nor before it one that is expected to end later; 0: none.
+    double deadline_s = 0.0;
     int threads_per_job = 0;                  ///< 0: chosen from cores and number of jobs
     int max_jobs = 0;                         ///< concurrent jobs per node; 0: as cores and memory allow
     std::uint64_t memory_limit_bytes = 0;     ///< per node; 0: what the node reports

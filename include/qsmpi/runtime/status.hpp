@@ -44,7 +44,7 @@ struct RunStatus {
     }
 };
 
-/// Reads OUT/journal*.jsonl, status and lock files; changes nothing, also while a run is going on.
+/// Reads OUT/journal*.jsonl, status and lock files; changes none of them, also while a run is going on.
 /// @throws IoError if the folder cannot be read
 [[nodiscard]] RunStatus read_status(const std::filesystem::path& output_dir);
 

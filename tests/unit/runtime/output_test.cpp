@@ -129,7 +129,10 @@ protected:
         r.total = total;
         return r;
     }
-    static JournalRecord job(const std::string& event, const std::string& key) { return {.event = event, .key = key, .hash = "h"}; }
+    static JournalRecord job(const std::string& event, const std::string& key)
+    {
+        return {.event = event, .key = key, .hash = "h"};
+    }
 };
 
 TEST_F(Status, OfAFolderWithoutRunsIsNone)
@@ -183,7 +186,8 @@ TEST_F(Status, SaysThatARunIsGoingOnWhileItHoldsTheLock)
 
 TEST(ProgressLine, TellsCountsTimesAndHowLongItWillTake)
 {
-    const Progress p{.total = 40, .up_to_date = 10, .done = 2, .failed = 1, .running = 2, .elapsed_s = 190, .eta_s = 440, .job_line = {}};
+    const Progress p{.total = 40, .up_to_date = 10, .done = 2, .failed = 1, .running = 2, .elapsed_s = 190,
+                     .eta_s = 440, .job_line = {}};
     EXPECT_EQ(progress_line(p), "12/40 done, 2 running, 1 failed, 00:03:10 elapsed, about 00:07:20 left");
     EXPECT_EQ(p.pending(), 25u);
 }
