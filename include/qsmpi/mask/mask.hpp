@@ -11,7 +11,7 @@ namespace qsmpi::mask {
 
 struct BrainMaskOptions {
     double quality_threshold = 0.0;  ///< ROMEO quality above which phase is reliable, (0, 1); 0: Otsu
-    double opening_mm = 8.0;         ///< bridges thinner than twice this are cut: brain against scalp and muscle
+    double opening_mm = 12.0;        ///< bridges thinner than twice this are cut: brain against scalp and muscle
     double closing_mm = 4.0;         ///< gaps up to about twice this are closed: vessels, lesions, calcifications
     double erosion_mm = 0.0;         ///< peeled off at the end
 };
