@@ -19,7 +19,7 @@ struct MapState {
     SharedVolume sigma_hz;         ///< its standard deviation; infinity where the field is unknown
     SharedVolume relative_residual; ///< of the field fit, [0, 1]; null for a single echo
     SharedVolume local_field_ppm;
-    SharedVolume local_weight;     ///< trust in the local field, [0, 1]; null: all voxels alike
+    SharedVolume local_weight;     ///< weight for the inversion, made with the local field; null: data_weight() is used
     SharedVolume chi_ppm;
     SharedMask local_mask;         ///< where local_field_ppm and chi_ppm are valid
 };
@@ -96,10 +96,9 @@ void run_mask(Chain& chain);
 void run_local_field(Chain& chain);
 void run_chi(Chain& chain);
 
-/// Weight of the data in the inversion: trust / sigma over its mean in the mask, at most 3, 0 below 0.05 and where sigma is
-/// infinite. algorithms.md 3.4.
-/// @param trust  [0, 1] for each voxel; null: 1
-[[nodiscard]] VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask, const VolumeF* trust = nullptr);
+/// Weight of the data in the inversion where the background method gives none: 1 / sigma over its mean in the mask, at most
+/// 3, 0 below 0.05 and where sigma is infinite. algorithms.md 3.4.
+[[nodiscard]] VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask);
 
 /// File of a user's mask for this acquisition: "{sub}", "{ses}", "{run}", "{acq}", "{key}", "{prefix}" are replaced.
 /// Empty unless the option `mask` is a path.

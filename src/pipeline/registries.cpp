@@ -47,19 +47,18 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
     problem.relative_residual = map.relative_residual.get();
     problem.b0_direction_ijk = direction;
     problem.max_radius_mm = chain.spec.options.background_radius_mm;
-    problem.inner = [&](const VolumeF& local_field_ppm, const VolumeF& trust, const Mask& mask, int) {
-        const VolumeF weight = data_weight(*map.sigma_hz, mask, &trust);
+    problem.inner = [&](const VolumeF& local_field_ppm, const VolumeF& weight, const Mask& mask, int) {
         return inversion::tv(local_field_ppm, mask, direction, coarse_tv, &weight).chi_ppm;
     };
     return background::method(chain.spec.options.background).run(problem);
 }
 
-inversion::Result invert(const Chain& chain, const MapState& map, const VolumeF& weight)
+inversion::Result invert(const Chain& chain, const MapState& map)
 {
     inversion::Problem problem;
     problem.local_field_ppm = map.local_field_ppm.get();
     problem.mask = map.local_mask.get();
-    problem.weight = &weight;
+    problem.weight = map.local_weight.get();
     problem.b0_direction_ijk = chain.spec.acquisition.geometry.b0_direction_ijk();
     problem.lambda = chain.spec.options.inversion_lambda;
     return inversion::method(chain.spec.options.inversion).run(problem);

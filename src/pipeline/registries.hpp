@@ -18,8 +18,8 @@ namespace qsmpi::pipeline {
 /// Runs the background method of the options on the field of one map.
 [[nodiscard]] background::LocalField remove_background(const Chain& chain, const MapState& map,
                                                        const VolumeF& total_field_ppm);
-/// Runs the inversion of the options on the local field of one map; `weight` as in data_weight().
-[[nodiscard]] inversion::Result invert(const Chain& chain, const MapState& map, const VolumeF& weight);
+/// Runs the inversion of the options on the local field and weight of one map.
+[[nodiscard]] inversion::Result invert(const Chain& chain, const MapState& map);
 
 /// Adds what the registries say about the chosen background method and inversion.
 void add_registry_methods(std::vector<Method>& methods, const ChainOptions& options);

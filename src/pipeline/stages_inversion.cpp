@@ -102,10 +102,11 @@ void run_chi(Chain& chain)
 {
     for (std::size_t i = 0; i < chain.n_fields(); ++i) {
         MapState& map = chain.maps[i];
-        const VolumeF weight = data_weight(*map.sigma_hz, *map.local_mask, map.local_weight.get());
-        inversion::Result result = invert(chain, map, weight);
+        if (!map.local_weight) map.local_weight = std::make_shared<VolumeF>(data_weight(*map.sigma_hz, *map.local_mask));
+        inversion::Result result = invert(chain, map);
         note_solver(chain, map, result.iterations, result.relative_residual, result.converged);
-        inversion::set_reference(result.chi_ppm, *map.local_mask, reference_of(chain), &weight);
+        inversion::set_reference(result.chi_ppm, *map.local_mask, reference_of(chain), map.local_weight.get());
+        map.local_weight = nullptr;
         map.chi_ppm = std::make_shared<VolumeF>(std::move(result.chi_ppm));
     }
     if (chain.maps.size() > 1) combine_echoes(chain);

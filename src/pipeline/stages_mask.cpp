@@ -28,19 +28,16 @@ struct MeanSum {
     }
 };
 
-// trust / sigma, or 0 where sigma tells nothing.
-float reliability(float sigma_hz, const VolumeF* trust, std::size_t i)
-{
-    return sigma_hz > 0.0f ? (trust ? (*trust)[i] : 1.0f) / sigma_hz : 0.0f;
-}
+// 1 / sigma, or 0 where sigma tells nothing.
+float reliability(float sigma_hz) { return sigma_hz > 0.0f ? 1.0f / sigma_hz : 0.0f; }
 
 // Summed over the voxels of the mask where it is positive.
-MeanSum sum_of_reliability(const VolumeF& sigma_hz, const Mask& mask, const VolumeF* trust)
+MeanSum sum_of_reliability(const VolumeF& sigma_hz, const Mask& mask)
 {
     return parallel::sum_blocks<MeanSum>(mask.size(), [&](std::size_t begin, std::size_t end) {
         MeanSum part;
         for (std::size_t i = begin; i < end; ++i) {
-            const float r = mask[i] != 0 ? reliability(sigma_hz[i], trust, i) : 0.0f;
+            const float r = mask[i] != 0 ? reliability(sigma_hz[i]) : 0.0f;
             part.sum += static_cast<double>(r);
             part.n += r > 0.0f ? 1 : 0;
         }
@@ -111,7 +108,7 @@ void run_mask(Chain& chain)
                              "mask_quality_threshold, and check the phase images");
     const Vec3& h = chain.grid().voxel_mm;
     const double millilitres = static_cast<double>(n) * h[0] * h[1] * h[2] / 1000.0;
-    const std::size_t known = sum_of_reliability(*chain.maps.front().sigma_hz, *mask, nullptr).n;
+    const std::size_t known = sum_of_reliability(*chain.maps.front().sigma_hz, *mask).n;
     const double unknown = 1.0 - static_cast<double>(known) / static_cast<double>(n);
     chain.note("voxels", n);
     chain.note("millilitres", millilitres);
@@ -123,17 +120,16 @@ void run_mask(Chain& chain)
     chain.mask = std::move(mask);
 }
 
-VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask, const VolumeF* trust)
+VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask)
 {
     require_same_grid(sigma_hz, mask, "data_weight: sigma and mask");
-    if (trust) require_same_grid(*trust, mask, "data_weight: trust and mask");
-    const MeanSum total = sum_of_reliability(sigma_hz, mask, trust);
+    const MeanSum total = sum_of_reliability(sigma_hz, mask);
     if (total.n == 0) throw NumericalError("the field is unknown in the whole mask: nothing to weight the data with");
     const auto scale = static_cast<float>(static_cast<double>(total.n) / total.sum);
     VolumeF weight(sigma_hz.grid());
     parallel::for_blocks(weight.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
-            const float w = mask[i] != 0 ? std::min(scale * reliability(sigma_hz[i], trust, i), largest_weight) : 0.0f;
+            const float w = mask[i] != 0 ? std::min(scale * reliability(sigma_hz[i]), largest_weight) : 0.0f;
             weight[i] = w >= smallest_weight ? w : 0.0f;
         }
     });

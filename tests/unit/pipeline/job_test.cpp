@@ -187,7 +187,6 @@ TEST_F(Job, GivesTheSameBytesForAnyNumberOfThreads)
     std::map<std::string, std::string> first;
     for (const int threads : {1, 2}) {
         JobSpec spec = scan.job();
-        spec.options = {};
         spec.threads = threads;
         spec.output_dir = scan.folder() / ("out" + std::to_string(threads));
         stages_run(spec);
