@@ -38,6 +38,13 @@ void iterate(Result& result, const TvOptions& options, const Observer& observer,
 
 }  // namespace
 
+TvOptions tv_defaults(const Grid& grid)
+{
+    const auto& h = grid.voxel_mm;
+    const double lambda = 1e-4 * std::cbrt(h[0] * h[1] * h[2]);
+    return {.lambda = lambda, .rho = 500.0 * lambda, .relaxation = 1.6, .max_iterations = 60, .tolerance = 1e-2};
+}
+
 Result tv(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
           const TvOptions& options, const VolumeF* weight, const Observer& observer)
 {
@@ -78,13 +85,16 @@ extern const Method tv_method;
 constinit const Method tv_method{
     .name = "tv",
     .help = "total variation by ADMM, weighted by the noise where it is known: accurate",
-    .parameters = "lambda 2e-4 ppm mm, rho 100 lambda, relaxation 1.6, at most 60 iterations, tolerance 1e-3",
+    .parameters = "lambda 1e-4 ppm times the voxel size, rho 500 lambda, relaxation 1.6, at most 60 iterations, tolerance 1e-2",
     .sentence = "Susceptibility was computed by total variation regularisation, solved with the alternating direction "
                 "method of multipliers.",
     .citation = "Bilgic et al., Magn. Reson. Med. 72(5):1444-1459, 2014, doi:10.1002/mrm.25029",
     .run = [](const Problem& p) {
-        TvOptions options;
-        if (p.lambda > 0.0) options.lambda = p.lambda;
+        TvOptions options = tv_defaults(p.mask->grid());
+        if (p.lambda > 0.0) {
+            options.lambda = p.lambda;
+            options.rho = 500.0 * p.lambda;
+        }
         return tv(*p.local_field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer);
     }};
 

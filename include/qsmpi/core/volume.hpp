@@ -40,6 +40,10 @@ struct Grid {
     bool operator==(const Grid&) const = default;
 };
 
+/// Uninitialised bytes, 64-byte aligned; large blocks ask the kernel for huge pages, which makes touching and
+/// returning them about ten times cheaper. To be freed by std::free. Throws std::bad_alloc.
+[[nodiscard]] void* allocate_aligned(std::size_t bytes);
+
 /// Uninitialised, 64-byte aligned memory, so that FFTW and the compiler may use aligned SIMD.
 template <typename T>
 class AlignedBuffer {
@@ -57,10 +61,7 @@ private:
     static T* allocate(std::size_t n)
     {
         if (n == 0) return nullptr;
-        const std::size_t bytes = (n * sizeof(T) + 63) / 64 * 64;
-        void* p = std::aligned_alloc(64, bytes);
-        if (p == nullptr) throw std::bad_alloc();
-        return static_cast<T*>(p);
+        return static_cast<T*>(allocate_aligned(n * sizeof(T)));
     }
     std::unique_ptr<T, Free> data_;
     std::size_t size_ = 0;

@@ -19,6 +19,10 @@ struct TvOptions {
     double pad_fraction = 0.25;
 };
 
+/// What the registry runs when nothing else is asked for: lambda of 1e-4 ppm for each step of a voxel, so that the weight
+/// against the data does not change with the voxel size, and penalties and a tolerance tuned on simulated heads.
+[[nodiscard]] TvOptions tv_defaults(const Grid& grid);
+
 /// Susceptibility by total variation regularisation: min 1/2 ||w (D x - f)||^2 + lambda ||grad x||_1 by ADMM.
 ///
 /// @param local_field_ppm   background-free field relative to B0 [ppm]; shape (nx, ny, nz)
