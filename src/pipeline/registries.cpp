@@ -10,7 +10,7 @@ namespace qsmpi::pipeline {
 namespace {
 
 // Between rounds of the background method a coarse map will do: it is only a prior for the next round.
-const inversion::TvOptions coarse_tv{.max_iterations = 20, .tolerance = 1e-2};
+constexpr int coarse_iterations = 10;
 
 VolumeF in_ppm(const VolumeF& sigma_hz, double b0_tesla)
 {
@@ -48,7 +48,9 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
     problem.b0_direction_ijk = direction;
     problem.max_radius_mm = chain.spec.options.background_radius_mm;
     problem.inner = [&](const VolumeF& local_field_ppm, const VolumeF& weight, const Mask& mask, int) {
-        return inversion::tv(local_field_ppm, mask, direction, coarse_tv, &weight).chi_ppm;
+        inversion::TvOptions options = inversion::tv_defaults(mask.grid());
+        options.max_iterations = coarse_iterations;
+        return inversion::tv(local_field_ppm, mask, direction, options, &weight).chi_ppm;
     };
     return background::method(chain.spec.options.background).run(problem);
 }
