@@ -2,6 +2,7 @@
 
 #include "cli.hpp"
 #include "commands.hpp"
+#include "qsmpi/background/registry.hpp"
 #include "qsmpi/inversion/registry.hpp"
 
 namespace qsmpi::apps {
@@ -26,6 +27,7 @@ int cmd_methods(const Arguments& arguments)
 {
     CommandLine line("methods", "list the methods of background removal and inversion with their papers", "", "qsmpi methods");
     if (!line.parse(arguments)) return exit_done;
+    print("Background field removal (--background):", background::methods());
     print("Dipole inversion (--inversion):", inversion::methods());
     return exit_done;
 }

@@ -331,7 +331,7 @@ int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Com
     };
     if (a.run.deadline_s > 0.0) {
         const double elapsed_s = std::chrono::duration<double>(Clock::now() - start).count();
-        a.run.deadline_s = std::max(0.001, a.run.deadline_s - elapsed_s);
+        a.run.deadline_s = std::max(1e-9, a.run.deadline_s - elapsed_s);  // 0 would mean none
     }
     ended = true;
     int code = runtime::run_jobs(comm, work->jobs, a.run, [&](const runtime::Job& job) {

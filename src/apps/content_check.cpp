@@ -112,7 +112,9 @@ private:
         std::ifstream in(file);
         for (std::string line; std::getline(in, line);) {
             json j = json::parse(line, nullptr, false);  // a line torn by a kill is discarded
-            if (j.is_object() && j.contains("key")) entries_[j["key"]] = std::move(j);
+            if (!j.is_object() || !j.contains("key")) continue;
+            const std::string key = j["key"];
+            entries_[key] = std::move(j);
         }
     }
     std::map<std::string, json> entries_;

@@ -14,6 +14,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
+void save(const fs::path& file)
+{
+    std::error_code error;  // if it stands, saving says why
+    fs::create_directories(file.parent_path(), error);
+    numerics::save_wisdom(file);
+}
+
 /// Model and features of the CPU: plans measured on one type are slow, or not the same, on another.
 std::string cpu_model()
 {
@@ -63,10 +70,10 @@ fs::path prepare_wisdom(const fs::path& output_dir, const std::vector<Dims>& siz
     const bool had_own = numerics::load_wisdom(own);
     const std::size_t n_measured = sizes.empty() ? 0 : numerics::plan_lengths(from, to);
     if (n_measured > 0) log::info(str("measured FFT plans for ", n_measured, " lengths"));
-    if (n_measured > 0 || !had_own) numerics::save_wisdom(own);
+    if (n_measured > 0 || !had_own) save(own);
     if (!cache.empty() && (n_measured > 0 || !cached)) {
         try {
-            numerics::save_wisdom(cache);
+            save(cache);
         } catch (const IoError& e) {
             log::debug(str("the FFT plans are kept in the output folder only: ", e.what()));
         }

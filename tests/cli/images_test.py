@@ -1,0 +1,166 @@
+"""The commands on single images, against truths that need no program: closed forms, and what was put in."""
+import json
+import math
+import os
+
+from support import Case, main, read_nifti, run, write_nifti
+
+SHAPE = (24, 20, 22)
+
+
+class Unwrap(Case):
+    def ramp(self):
+        """A plane of 16 rad across x, and the same wrapped."""
+        plane = lambda x, y, z: 0.7 * (x - 11.5) + 0.2 * y
+        wrap = lambda p: math.remainder(p, 2 * math.pi)
+        write_nifti(self.path("phase.nii"), SHAPE, lambda x, y, z: wrap(plane(x, y, z)))
+        return [plane(x, y, z) for z in range(SHAPE[2]) for y in range(SHAPE[1]) for x in range(SHAPE[0])]
+
+    def test_romeo_restores_a_plane_up_to_whole_turns(self):
+        plane = self.ramp()
+        run("unwrap", self.path("phase.nii"), self.path("out.nii.gz"))
+        shape, got = read_nifti(self.path("out.nii.gz"))
+        self.assertEqual(shape, SHAPE)
+        turns = {round((g - p) / (2 * math.pi), 4) for g, p in zip(got, plane)}
+        self.assertEqual(len(turns), 1, turns)
+        self.assertEqual(turns.pop() % 1, 0)
+
+    def test_laplacian_restores_a_plane_up_to_a_constant(self):
+        plane = self.ramp()
+        run("unwrap", self.path("phase.nii"), self.path("out.nii"), "--method", "laplacian")
+        difference = [g - p for g, p in zip(read_nifti(self.path("out.nii"))[1], plane)]
+        self.assertLess(max(difference) - min(difference), 0.05)
+
+    def test_phase_in_another_unit_is_refused_until_its_scale_is_given(self):
+        write_nifti(self.path("phase.nii"), SHAPE, lambda x, y, z: 4095.0 * math.sin(x))
+        text = run("unwrap", self.path("phase.nii"), self.path("out.nii"), expect=3).stderr
+        self.assertIn("--rad-per-unit", text)
+        self.assertFalse(os.path.exists(self.path("out.nii")))
+        run("unwrap", self.path("phase.nii"), self.path("out.nii"), "--rad-per-unit", math.pi / 4096)
+
+    def test_a_mask_of_another_shape_is_refused(self):
+        self.ramp()
+        write_nifti(self.path("mask.nii"), (3, 4, 5), lambda x, y, z: 1)
+        text = run("unwrap", self.path("phase.nii"), self.path("out.nii"), "--mask", self.path("mask.nii"), expect=3).stderr
+        self.assertIn("3x4x5", text)
+
+
+class Sphere(Case):
+    """A ball of 1 ppm, 5 mm radius, and its field."""
+    shape, radius_mm = (40, 40, 40), 5.0
+
+    def position(self, x, y, z):
+        return x - 19.5, y - 19.5, z - 19.5
+
+    def distance(self, x, y, z):
+        return math.dist(self.position(x, y, z), (0, 0, 0))
+
+    def field(self, x, y, z):
+        r = self.distance(x, y, z)
+        if r < self.radius_mm:
+            return 0.0
+        cos = self.position(x, y, z)[2] / r
+        return (self.radius_mm / r) ** 3 / 3 * (3 * cos * cos - 1)
+
+    def write_mask(self):
+        write_nifti(self.path("mask.nii"), self.shape, lambda x, y, z: float(self.distance(x, y, z) < 17))
+
+    def mean_inside(self, name):
+        values = read_nifti(self.path(name))[1]
+        at = lambda x, y, z: values[x + 40 * (y + 40 * z)]
+        core = [at(x, y, z) for z in range(15, 25) for y in range(15, 25) for x in range(15, 25) if self.distance(x, y, z) < 3]
+        rim = [at(x, y, z) for z in range(5, 35) for y in range(5, 35) for x in range(5, 35) if 9 < self.distance(x, y, z) < 14]
+        return sum(core) / len(core) - sum(rim) / len(rim)
+
+    def test_inversion_finds_the_contrast_of_a_ball_in_ppm_and_in_hz(self):
+        self.write_mask()
+        write_nifti(self.path("field.nii"), self.shape, self.field)
+        write_nifti(self.path("hz.nii"), self.shape, lambda x, y, z: 3 * 42.577478518 * self.field(x, y, z))
+        run("invert", self.path("field.nii"), self.path("mask.nii"), self.path("chi.nii"), "--method", "tkd")
+        run("invert", self.path("hz.nii"), self.path("mask.nii"), self.path("chi_hz.nii"), "--method", "tkd", "--unit", "hz", "--b0-tesla", 3)
+        # TKD underestimates a ball by a tenth or so, partial volume at its rim takes some more.
+        contrast = self.mean_inside("chi.nii")
+        self.assertGreater(contrast, 0.7)
+        self.assertLess(contrast, 1.1)
+        self.assertAlmostEqual(self.mean_inside("chi_hz.nii"), contrast, places=4)
+
+    def test_hz_without_field_strength_is_a_usage_error(self):
+        self.assertIn("needs --b0-tesla", run("invert", "a.nii", "b.nii", "c.nii", "--unit", "hz", expect=2).stderr)
+
+    def test_an_unknown_method_is_answered_with_the_nearest(self):
+        self.assertIn("'tkd'", run("invert", "a.nii", "b.nii", "c.nii", "--method", "tkdd", expect=2).stderr)
+
+    def test_background_removal_takes_off_the_field_of_a_far_source(self):
+        # A source 40 voxels off the centre is outside: harmonic inside the mask.
+        self.write_mask()
+        outside = lambda x, y, z: 200.0 * (3 * (z + 20.5) ** 2 / math.dist((x, y, z), (19.5, 19.5, -20.5)) ** 2 - 1) / math.dist((x, y, z), (19.5, 19.5, -20.5)) ** 3
+        write_nifti(self.path("field.nii"), self.shape, outside)
+        run("background", self.path("field.nii"), self.path("mask.nii"), self.path("local.nii"), "--out-mask", self.path("valid.nii"))
+        before, after = read_nifti(self.path("field.nii"))[1], read_nifti(self.path("local.nii"))[1]
+        valid = read_nifti(self.path("valid.nii"))[1]
+        self.assertGreater(sum(valid), 5000)
+        spread = lambda values: math.sqrt(sum(v * v for v, m in zip(values, valid) if m) / sum(valid))
+        self.assertLess(spread(after), 0.1 * spread(before))
+
+    def test_score_of_the_truth_against_itself_is_perfect(self):
+        self.write_mask()
+        write_nifti(self.path("chi.nii"), self.shape, lambda x, y, z: 0.1 * math.sin(x) * math.cos(y + z))
+        text = run("score", self.path("chi.nii"), self.path("chi.nii"), "--mask", self.path("mask.nii"), "--json", self.path("s.json")).stdout
+        score = json.loads(text)
+        self.assertEqual(score, json.loads(self.read("s.json")))
+        self.assertAlmostEqual(score["nrmse_percent"], 0, places=4)
+        self.assertAlmostEqual(score["xsim"], 1, places=5)
+
+
+class Phantom(Case):
+    def test_writes_a_cohort_with_its_truth(self):
+        bids = self.phantom(2)
+        for sub in ("sub-01", "sub-02"):
+            for echo in (1, 2, 3):
+                for part in ("mag", "phase"):
+                    base = os.path.join(bids, sub, "anat", f"{sub}_echo-{echo}_part-{part}_MEGRE")
+                    self.assertEqual(read_nifti(base + ".nii.gz")[0], (44, 52, 44))
+                    with open(base + ".json", encoding="utf-8") as file:
+                        self.assertEqual(json.load(file)["EchoTime"], [0.004, 0.010, 0.016][echo - 1])
+            for name in ("Chimap", "fieldppm", "localppm", "mask", "dseg", "R2starmap"):
+                self.assertTrue(os.path.exists(os.path.join(bids, "derivatives/truth", sub, "anat", f"{sub}_{name}.nii.gz")), name)
+        self.assertEqual(self.read("bids/participants.tsv"), "participant_id\nsub-01\nsub-02\n")
+
+    def test_stores_siemens_phase_as_integers_of_the_same_phase(self):
+        self.phantom(1, "float")
+        self.phantom(1, "int", "--phase-int16", "siemens")
+        base = "sub-01/anat/sub-01_echo-2_part-phase_MEGRE"
+        phase, stored = read_nifti(self.path("float", base + ".nii.gz"))[1], read_nifti(self.path("int", base + ".nii"))[1]
+        self.assertTrue(all(-4096 <= s <= 4095 for s in stored))
+        # Half a level of rounding; +pi is stored as -pi.
+        self.assertLess(max(abs(math.remainder(p - s * math.pi / 4096, 2 * math.pi)) for p, s in zip(phase, stored)), 0.51 * math.pi / 4096)
+
+    def test_a_tilted_slab_has_an_oblique_affine_whose_third_row_is_b0(self):
+        bids = self.phantom(1, "bids", "--tilt-deg", "30")
+        import gzip
+        import struct
+        with gzip.open(os.path.join(bids, "sub-01/anat/sub-01_echo-1_part-mag_MEGRE.nii.gz")) as file:
+            header = file.read(352)
+        row = struct.unpack_from("<4f", header, 280 + 32)
+        for got, want in zip(row[:3], (0, 4.2 * 0.5, 4.2 * math.sqrt(0.75))):
+            self.assertAlmostEqual(got, want, places=4)
+        with open(os.path.join(bids, "derivatives/truth/sub-01/anat/sub-01_truth.json"), encoding="utf-8") as file:
+            self.assertAlmostEqual(json.load(file)["b0_direction_ijk"][1], 0.5, places=6)
+
+    def test_refuses_what_makes_no_sense(self):
+        self.assertIn("seconds", run("phantom", self.path("x"), "--echo-times-s", "4,8", expect=3).stderr)
+        self.assertIn("--dims", run("phantom", self.path("x"), "--dims", "10,20", expect=2).stderr)
+        self.assertIn("siemens", run("phantom", self.path("x"), "--phase-int16", "acme", expect=2).stderr)
+
+    def test_mask_command_covers_most_of_the_simulated_brain(self):
+        bids = self.phantom(1)
+        base = os.path.join(bids, "sub-01/anat/sub-01_echo-1_part-")
+        run("mask", base + "mag_MEGRE.nii.gz", self.path("mask.nii.gz"), "--phase", base + "phase_MEGRE.nii.gz")
+        truth = read_nifti(os.path.join(bids, "derivatives/truth/sub-01/anat/sub-01_mask.nii.gz"))[1]
+        mask = read_nifti(self.path("mask.nii.gz"))[1]
+        covered = sum(1 for t, m in zip(truth, mask) if t and m) / sum(truth)
+        self.assertGreater(covered, 0.9)
+
+
+if __name__ == "__main__":
+    main()

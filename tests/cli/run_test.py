@@ -1,0 +1,257 @@
+"""`qsmpi run` end to end on a tiny simulated cohort."""
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from support import QSMPI, Case, assert_same_tree, environment, main, mpirun, read_nifti, run, tree, wait_for
+
+FAST = ["--no-progress", "--inversion", "tkd", "--background", "vsharp"]
+
+
+def stages_run(log):
+    """Names of the stages of computation that a job's log says were run."""
+    with open(log, encoding="utf-8") as file:
+        stages = [line.split("INFO stage ")[1].split(",")[0] for line in file if "INFO stage " in line]
+    return [s for s in stages if s not in ("record", "publish")]
+
+
+class Run(Case):
+    def out(self, name="out"):
+        return self.path(name)
+
+    def test_gives_maps_sidecars_pictures_table_and_status(self):
+        bids = self.phantom(2)
+        run("run", bids, self.out(), *FAST)
+        for sub in ("sub-01", "sub-02"):
+            base = self.path("out", sub, "anat", sub + "_")
+            shape, chi = read_nifti(base + "Chimap.nii.gz")
+            self.assertEqual(shape, (44, 52, 44))
+            self.assertTrue(any(chi))
+            with open(base + "Chimap.json", encoding="utf-8") as file:
+                self.assertIn("tkd", file.read())
+            for name in ("mask.nii.gz", "Chimap.png"):
+                self.assertTrue(os.path.exists(base + name), name)
+        for name in ("dataset_description.json", "methods.txt", "jobs.csv", "journal.jsonl", "contact_sheet.png"):
+            self.assertTrue(os.path.exists(self.path("out", name)), name)
+        self.assertEqual(self.read("out/status"), "0\n")
+        with open(self.path("out/jobs.csv"), encoding="utf-8") as file:
+            self.assertEqual([row["state"] for row in csv.DictReader(file)], ["done", "done"])
+        status = json.loads(run("status", self.out(), "--json").stdout)
+        self.assertEqual((status["done"], status["failed"]), (2, 0))
+        self.assertEqual([n for n in tree(self.out()) if ".tmp" in n], [])
+
+    def test_a_second_run_does_nothing(self):
+        bids = self.phantom(2)
+        run("run", bids, self.out(), *FAST)
+        before = {n: os.stat(os.path.join(self.out(), n)).st_mtime_ns for n in tree(self.out()) if "Chimap" in n or n.endswith(".h5")}
+        start = time.monotonic()
+        text = run("run", bids, self.out(), *FAST).stderr
+        self.assertLess(time.monotonic() - start, 5)  # 1 s on a quiet machine
+        self.assertIn("nothing to do", text)
+        after = {n: os.stat(os.path.join(self.out(), n)).st_mtime_ns for n in before}
+        self.assertEqual(before, after)
+
+    def test_a_changed_option_runs_again_from_the_stage_it_affects(self):
+        bids = self.phantom(1)
+        run("run", bids, self.out(), *FAST)
+        log = self.path("out/logs/sub-01.log")
+        first = stages_run(log)
+        self.assertIn("chi", first)
+        os.remove(log)
+        run("run", bids, self.out(), *FAST[:-4], "--inversion", "rts", "--background", "vsharp")
+        self.assertEqual(stages_run(log), ["chi"])
+        os.remove(log)
+        run("run", bids, self.out(), *FAST[:-4], "--inversion", "rts", "--background", "vsharp", "--background-radius-mm", "9")
+        self.assertEqual(stages_run(log), ["local_field", "chi"])
+
+    def test_a_changed_input_runs_again_and_the_others_do_not(self):
+        bids = self.phantom(2)
+        run("run", bids, self.out(), *FAST)
+        os.remove(self.path("out/logs/sub-01.log"))
+        os.remove(self.path("out/logs/sub-02.log"))
+        sidecar = os.path.join(bids, "sub-02/anat/sub-02_echo-1_part-phase_MEGRE.json")
+        for part in ("mag", "phase"):
+            sidecar = os.path.join(bids, f"sub-02/anat/sub-02_echo-3_part-{part}_MEGRE.json")
+            with open(sidecar, encoding="utf-8") as file:
+                content = json.load(file)
+            content["EchoTime"] = 0.0161
+            with open(sidecar, "w", encoding="utf-8") as file:
+                json.dump(content, file)
+        run("run", bids, self.out(), *FAST)
+        self.assertFalse(os.path.exists(self.path("out/logs/sub-01.log")))
+        self.assertTrue(os.path.exists(self.path("out/logs/sub-02.log")))
+
+    def test_a_lost_output_is_made_again(self):
+        bids = self.phantom(1)
+        run("run", bids, self.out(), *FAST)
+        chi = self.path("out/sub-01/anat/sub-01_Chimap.nii.gz")
+        with open(chi, "rb") as file:
+            content = file.read()
+        os.remove(chi)
+        run("run", bids, self.out(), *FAST)
+        with open(chi, "rb") as file:
+            self.assertEqual(file.read(), content)
+
+    def test_only_the_chosen_participants_are_done(self):
+        bids = self.phantom(3)
+        run("run", bids, self.out(), *FAST, "--participant-label", "01", "sub-03")
+        self.assertEqual(sorted(d for d in os.listdir(self.out()) if d.startswith("sub-")), ["sub-01", "sub-03"])
+
+    def test_a_broken_scan_is_refused_and_the_others_are_done(self):
+        bids = self.phantom(2)
+        os.truncate(os.path.join(bids, "sub-01/anat/sub-01_echo-2_part-phase_MEGRE.nii.gz"), 5000)
+        os.remove(os.path.join(bids, "sub-01/anat/sub-01_echo-1_part-mag_MEGRE.nii.gz"))
+        result = run("run", bids, self.out(), *FAST, "--report-json", self.path("report.json"), expect=1)
+        self.assertIn("sub-01", result.stderr)
+        self.assertIn("ERROR", result.stderr)
+        self.assertEqual(self.read("out/status"), "1\n")
+        self.assertTrue(os.path.exists(self.path("out/sub-02/anat/sub-02_Chimap.nii.gz")))
+        self.assertFalse(os.path.exists(self.path("out/sub-01")))
+        report = json.loads(self.read("report.json"))
+        self.assertTrue(report["findings"])
+        # Said again by a run that has nothing else to do.
+        again = run("run", bids, self.out(), *FAST, expect=1)
+        self.assertIn("ERROR", again.stderr)
+
+    def test_with_nothing_to_run_the_exit_code_is_3(self):
+        os.makedirs(self.path("empty"))
+        run("run", self.path("empty"), self.out(), *FAST, expect=3)
+        self.assertEqual(self.read("out/status"), "3\n")
+
+    def test_a_failing_job_costs_only_itself(self):
+        bids = self.phantom(2)
+        result = run("run", bids, self.out(), *FAST, expect=1, QSMPI_INJECT="segfault@field@sub-01")
+        self.assertTrue(os.path.exists(self.path("out/sub-02/anat/sub-02_Chimap.nii.gz")))
+        with open(self.path("out/jobs.csv"), encoding="utf-8") as file:
+            states = {row["key"]: row["state"] for row in csv.DictReader(file)}
+        self.assertEqual(states, {"sub-01": "failed", "sub-02": "done"})
+        self.assertIn("sub-01", run("status", self.out()).stdout)
+        run("run", bids, self.out(), *FAST)
+        run("run", bids, self.path("clean"), *FAST)
+        assert_same_tree(self, self.out(), self.path("clean"))
+        del result
+
+    def test_shards_together_do_what_one_run_does(self):
+        bids = self.phantom(4)
+        for i in range(3):
+            run("run", bids, self.out(), *FAST, "--shard", f"{i}/3")
+        run("run", bids, self.out(), "group")
+        run("run", bids, self.path("whole"), *FAST)
+        self.assertEqual(json.loads(run("status", self.out(), "--json").stdout)["done"], 4)
+        self.assertEqual(self.read("out/maps.csv").count("\n"), 5)
+        os.remove(self.path("out/maps.csv"))
+        assert_same_tree(self, self.out(), self.path("whole"))
+
+    def test_a_deadline_that_has_passed_ends_with_75(self):
+        bids = self.phantom(1)
+        run("run", bids, self.out(), *FAST, "--deadline-s", "0.01", expect=75)
+        self.assertEqual(self.read("out/status"), "75\n")
+        run("run", bids, self.out(), *FAST)
+        self.assertEqual(self.read("out/status"), "0\n")
+
+
+class DryRun(Case):
+    def test_says_what_becomes_of_every_image_and_writes_nothing(self):
+        bids = self.phantom(1)
+        text = run("run", bids, self.path("out"), "--dry-run", "--report-json", self.path("plan.json")).stdout
+        for echo in (1, 2, 3):
+            self.assertIn(f"used    sub-01/anat/sub-01_echo-{echo}_part-phase_MEGRE.nii.gz", text)
+        self.assertIn("1 job, 0 refused", text)
+        self.assertIn("44x52x44 voxels", text)
+        self.assertFalse(os.path.exists(self.path("out")))
+        plan = json.loads(self.read("plan.json"))
+        self.assertEqual([j["key"] for j in plan["jobs"]], ["sub-01"])
+        self.assertGreater(plan["jobs"][0]["memory_mb"], 1)
+
+    def test_plans_empty_files_by_name(self):
+        bids = self.phantom(2)
+        for path, _, files in os.walk(bids):
+            for file in files:
+                if file.endswith(".nii.gz"):
+                    os.truncate(os.path.join(path, file), 0)
+        text = run("run", bids, self.path("out"), "--dry-run").stdout
+        self.assertIn("2 jobs, 0 refused", text)
+
+
+class Identical(Case):
+    """The same results, bit for bit, whatever the number of processes and threads, and after being killed."""
+
+    def test_from_one_two_and_four_threads(self):
+        bids = self.phantom(1)
+        for n in (1, 2, 4):
+            run("run", bids, self.path(f"t{n}"), "--no-progress", "--threads-per-job", n)
+        assert_same_tree(self, self.path("t1"), self.path("t2"))
+        assert_same_tree(self, self.path("t1"), self.path("t4"))
+
+    def test_from_one_two_and_four_ranks(self):
+        bids = self.phantom(3)
+        run("run", bids, self.path("r1"), *FAST)
+        for n in (2, 4):
+            run("run", bids, self.path(f"r{n}"), *FAST, command=mpirun(n))
+            assert_same_tree(self, self.path("r1"), self.path(f"r{n}"))
+
+    def test_with_three_ranks_that_survive_each_other(self):
+        bids = self.phantom(3)
+        run("run", bids, self.path("out"), *FAST, command=mpirun(3, "--enable-recovery"))
+        self.assertEqual(self.read("out/status"), "0\n")
+        run("run", bids, self.path("one"), *FAST)
+        assert_same_tree(self, self.path("out"), self.path("one"))
+
+    def killed_and_resumed(self, command):
+        """kill -9 of everything after the first results, three times, then an undisturbed end."""
+        bids = self.phantom(4)
+        run("run", bids, self.path("calm"), *FAST)
+        out = self.path("out")
+        for more in (1, 2, 3):
+            process = subprocess.Popen([*command, "run", bids, out, *FAST, "--max-jobs", "1"], stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(), start_new_session=True)
+            journal = os.path.join(out, "journal.jsonl")
+            done = lambda: os.path.exists(journal) and open(journal, encoding="utf-8").read().count('"done"') >= more
+            wait_for(lambda: done() or process.poll() is not None)
+            time.sleep(0.05 * more)
+            self.kill_all(process, out)
+        run("run", bids, out, *FAST)
+        assert_same_tree(self, out, self.path("calm"))
+
+    def kill_all(self, process, out):
+        """Every process whose arguments name this output folder, and the launcher with all its own."""
+        victims = {process.pid}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    if out.encode() in file.read():
+                        victims.add(int(pid))
+                with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+                    if int(file.read().rsplit(")", 1)[1].split()[1]) in victims:
+                        victims.add(int(pid))
+            except (OSError, ValueError):
+                continue
+        for pid in victims:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        process.wait()
+        time.sleep(0.3)  # children notice that their supervisor is gone
+
+    def test_after_kill_9_of_everything_and_a_resume(self):
+        self.killed_and_resumed([QSMPI])
+
+    def test_after_kill_9_of_three_ranks_and_a_resume(self):
+        self.killed_and_resumed(mpirun(3))
+
+    def test_from_a_copy_of_the_data_elsewhere(self):
+        bids = self.phantom(1)
+        shutil.copytree(bids, self.path("copy"))
+        run("run", bids, self.path("a"), *FAST)
+        run("run", self.path("copy"), self.path("b"), *FAST)
+        chi = "sub-01/anat/sub-01_Chimap.nii.gz"
+        self.assertEqual(tree(self.path("a"))[chi], tree(self.path("b"))[chi])
+
+
+if __name__ == "__main__":
+    main()
