@@ -2,7 +2,8 @@
 
 #include <string>
 
-namespace qsmpi::field {
+namespace qsmpi::field
+{
 
 void check_echoes(const char* who, std::span<const VolumeF> phase_rad, std::span<const VolumeF> magnitude,
                   std::span<const double> echo_times_s, double noise_std, std::size_t least_echoes)

@@ -7,7 +7,8 @@
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/field/field_map.hpp"
 
-namespace qsmpi::field {
+namespace qsmpi::field
+{
 
 /// Voxels are fitted in chunks of this size, so that all intermediate values stay in the first-level cache.
 inline constexpr std::size_t chunk_voxels = 512;
@@ -18,7 +19,8 @@ using Chunk = std::array<float, chunk_voxels>;
 void check_echoes(const char* who, std::span<const VolumeF> phase_rad, std::span<const VolumeF> magnitude,
                   std::span<const double> echo_times_s, double noise_std, std::size_t least_echoes);
 
-/// Squared magnitude of a chunk; 0 where phase or magnitude is not finite, so that the echo does not count there.
+/// Squared magnitude of a chunk; 0 where phase or magnitude is not finite, so that the echo does not count
+/// there.
 void squared_magnitude(const float* phase_rad, const float* magnitude, std::size_t n, float* squared);
 
 /// What is left of one echo after the fit: |s|^2 split into model and rest, and the squared deviation.
@@ -30,8 +32,8 @@ inline float unexplained(float squared, float residual_rad, float sine)
 
 /// How much to widen the predicted standard deviation.
 ///
-/// chi_square per degree of freedom is 1 +- sqrt(2/dof) if thermal noise is all there is. Up to three of those
-/// deviations nothing is changed; what exceeds them widens the variance.
+/// chi_square per degree of freedom is 1 +- sqrt(2/dof) if thermal noise is all there is. Up to three of
+/// those deviations nothing is changed; what exceeds them widens the variance.
 inline float widening(float chi_square, float degrees_of_freedom)
 {
     const float excess = chi_square / degrees_of_freedom - 3.0f * std::sqrt(2.0f / degrees_of_freedom);
@@ -49,7 +51,9 @@ inline float fast_sin(float x)
     const float odd = k - 2.0f * std::rint(0.5f * k);  // 0 for even k, +-1 for odd
     const float r2 = r * r;
     const float s =
-        r + r * r2 * (-1.6666667e-1f + r2 * (8.3333310e-3f + r2 * (-1.9840874e-4f + r2 * (2.7525562e-6f + r2 * -2.3889859e-8f))));
+        r + r * r2 *
+                (-1.6666667e-1f +
+                 r2 * (8.3333310e-3f + r2 * (-1.9840874e-4f + r2 * (2.7525562e-6f + r2 * -2.3889859e-8f))));
     return odd == 0.0f ? s : -s;
 }
 

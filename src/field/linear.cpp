@@ -5,9 +5,11 @@
 #include "echo_sums.hpp"
 #include "qsmpi/core/parallel.hpp"
 
-namespace qsmpi::field {
+namespace qsmpi::field
+{
 
-namespace {
+namespace
+{
 
 enum class Intercept { none, fitted };
 
@@ -90,7 +92,8 @@ FieldMap fit_line(std::span<const VolumeF> phase, std::span<const VolumeF> magni
                 sigma[i] = information[i] > 0.0f ? noise * wide * hz_per_slope / std::sqrt(information[i])
                                                  : std::numeric_limits<float>::infinity();
                 if (n_echoes > 1) {
-                    map.relative_residual[begin + i] = s.w[i] > 0.0f ? std::min(1.0f, rest[i] / s.w[i]) : 1.0f;
+                    map.relative_residual[begin + i] =
+                        s.w[i] > 0.0f ? std::min(1.0f, rest[i] / s.w[i]) : 1.0f;
                 }
             }
         }

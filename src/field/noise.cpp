@@ -7,9 +7,11 @@
 #include "qsmpi/field/field_map.hpp"
 #include "qsmpi/numerics/statistics.hpp"
 
-namespace qsmpi::field {
+namespace qsmpi::field
+{
 
-namespace {
+namespace
+{
 
 /// Edge of the cubes of which statistics are taken: large enough for 10 %, small enough to lie in one tissue.
 constexpr std::size_t edge = 6;
@@ -17,12 +19,14 @@ constexpr std::size_t edge = 6;
 struct CubeStatistics {
     double mean = 0.0;
     double root_mean_square = 0.0;
-    double deviation = 0.0;   ///< standard deviation
-    double difference_std = 0.0;  ///< standard deviation of the noise from second differences, structure suppressed
+    double deviation = 0.0;  ///< standard deviation
+    double difference_std =
+        0.0;  ///< standard deviation of the noise from second differences, structure suppressed
 };
 
-/// Response to white noise of the kernel [1 -2 1; -2 4 -2; 1 -2 1] has 6 times the standard deviation; it vanishes on
-/// planes, on quadratic surfaces without a mixed term, and on straight edges along an axis. Immerkaer 1996.
+/// Response to white noise of the kernel [1 -2 1; -2 4 -2; 1 -2 1] has 6 times the standard deviation; it
+/// vanishes on planes, on quadratic surfaces without a mixed term, and on straight edges along an axis.
+/// Immerkaer 1996.
 double mixed_difference(const VolumeF& m, std::size_t x, std::size_t y, std::size_t z)
 {
     const auto row = [&](std::size_t v) {
@@ -33,7 +37,8 @@ double mixed_difference(const VolumeF& m, std::size_t x, std::size_t y, std::siz
 }
 
 /// False where the cube holds voxels that are not finite or exactly 0 (outside of a stripped brain).
-bool measure(const VolumeF& m, std::size_t x0, std::size_t y0, std::size_t z0, std::size_t depth, CubeStatistics& out)
+bool measure(const VolumeF& m, std::size_t x0, std::size_t y0, std::size_t z0, std::size_t depth,
+             CubeStatistics& out)
 {
     double sum = 0.0, squares = 0.0;
     std::vector<float> differences;
@@ -60,16 +65,21 @@ bool measure(const VolumeF& m, std::size_t x0, std::size_t y0, std::size_t z0, s
     return true;
 }
 
-double quantile_of(std::vector<float>& values, double q) { return numerics::quantile(values, q); }
+double quantile_of(std::vector<float>& values, double q)
+{
+    return numerics::quantile(values, q);
+}
 
-/// Rayleigh noise: a cube of air has mean / deviation = sqrt(pi / (4 - pi)) = 1.913, and all such cubes have the same
-/// root mean square, sqrt(2) sigma. Returns 0 when there are too few, or when they scatter too much to be air.
+/// Rayleigh noise: a cube of air has mean / deviation = sqrt(pi / (4 - pi)) = 1.913, and all such cubes have
+/// the same root mean square, sqrt(2) sigma. Returns 0 when there are too few, or when they scatter too much
+/// to be air.
 double from_air(const std::vector<CubeStatistics>& cubes, double signal)
 {
     std::vector<float> levels;
     for (const CubeStatistics& c : cubes) {
         const double ratio = c.mean / std::max(c.deviation, 1e-12 * c.mean);
-        if (ratio > 1.6 && ratio < 2.3 && c.mean < 0.3 * signal) levels.push_back(static_cast<float>(c.root_mean_square));
+        if (ratio > 1.6 && ratio < 2.3 && c.mean < 0.3 * signal)
+            levels.push_back(static_cast<float>(c.root_mean_square));
     }
     if (levels.size() < std::max<std::size_t>(20, cubes.size() / 100)) return 0.0;
     const double median = quantile_of(levels, 0.5);
@@ -77,8 +87,9 @@ double from_air(const std::vector<CubeStatistics>& cubes, double signal)
     return spread < 0.2 * median ? median / std::sqrt(2.0) : 0.0;
 }
 
-/// Structure only adds to differences, so the calmest tenth of the cubes tells the noise. For white noise that decile
-/// of the cubes' medians lies at 1 - 0.45 / sqrt(slices + 0.6) (simulated; 1 % for 1 to 6 slices).
+/// Structure only adds to differences, so the calmest tenth of the cubes tells the noise. For white noise
+/// that decile of the cubes' medians lies at 1 - 0.45 / sqrt(slices + 0.6) (simulated; 1 % for 1 to 6
+/// slices).
 double from_tissue(const std::vector<CubeStatistics>& cubes, double signal, std::size_t depth)
 {
     std::vector<float> levels;
@@ -94,8 +105,8 @@ double from_tissue(const std::vector<CubeStatistics>& cubes, double signal, std:
 double estimate_noise_std(const VolumeF& magnitude)
 {
     const Dims& d = magnitude.dims();
-    require(d.nx >= edge && d.ny >= edge && d.nz >= 1,
-            str("estimate_noise_std: ", d.nx, "x", d.ny, "x", d.nz, " voxels are too few, at least 6x6x1 needed"));
+    require(d.nx >= edge && d.ny >= edge && d.nz >= 1, str("estimate_noise_std: ", d.nx, "x", d.ny, "x", d.nz,
+                                                           " voxels are too few, at least 6x6x1 needed"));
     const std::size_t depth = std::min(edge, d.nz);
     const Dims counts{d.nx / edge, d.ny / edge, d.nz / depth};
     std::vector<std::vector<CubeStatistics>> layers(counts.nz);
@@ -111,7 +122,8 @@ double estimate_noise_std(const VolumeF& magnitude)
     for (const auto& layer : layers) cubes.insert(cubes.end(), layer.begin(), layer.end());
     std::vector<float> means;
     for (const CubeStatistics& c : cubes) means.push_back(static_cast<float>(c.mean));
-    require(!means.empty(), "estimate_noise_std: the magnitude has no cube of 6 voxels without zeros; is it empty?");
+    require(!means.empty(),
+            "estimate_noise_std: the magnitude has no cube of 6 voxels without zeros; is it empty?");
 
     const double signal = quantile_of(means, 0.95);
     double noise = from_air(cubes, signal);

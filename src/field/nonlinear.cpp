@@ -5,31 +5,40 @@
 #include "echo_sums.hpp"
 #include "qsmpi/core/parallel.hpp"
 
-namespace qsmpi::field {
+namespace qsmpi::field
+{
 
-namespace {
+namespace
+{
 
 constexpr int most_iterations = 12;
 /// Candidates on each side of the start, at most; see search_aliases().
 constexpr int most_aliases = 64;
-/// By how much chi^2 must fall before another alias is believed: chance gives 12 about once in 2000 for one candidate.
+/// By how much chi^2 must fall before another alias is believed: chance gives 12 about once in 2000 for one
+/// candidate.
 constexpr float believable_gain = 12.0f;
 /// Below this total squared signal-to-noise ratio any alias fits: such voxels keep their start.
 constexpr float least_signal_to_search = 25.0f;
 
 /// What one chunk of voxels needs: wrapped phases, m^2, and the state of the iteration.
 /// Times are in units of the last echo, rates in rad per that unit.
-class ChunkFit {
+class ChunkFit
+{
 public:
-    ChunkFit(std::span<const float> times, float noise) : times_(times), noise_square_(noise * noise), phase_(times.size()), squared_(times.size()) {}
+    ChunkFit(std::span<const float> times, float noise)
+        : times_(times), noise_square_(noise * noise), phase_(times.size()), squared_(times.size())
+    {
+    }
 
-    void load(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude, std::size_t begin, std::size_t n)
+    void load(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude, std::size_t begin,
+              std::size_t n)
     {
         n_ = n;
         information_.fill(0.0f);
         signal_.fill(0.0f);
         for (std::size_t k = 0; k < times_.size(); ++k) {
-            squared_magnitude(phase[k].data() + begin, magnitude.empty() ? nullptr : magnitude[k].data() + begin, n,
+            squared_magnitude(phase[k].data() + begin,
+                              magnitude.empty() ? nullptr : magnitude[k].data() + begin, n,
                               squared_[k].data());
             const float* p = phase[k].data() + begin;
             for (std::size_t i = 0; i < n; ++i) phase_[k][i] = squared_[k][i] > 0.0f ? p[i] : 0.0f;
@@ -52,8 +61,8 @@ public:
         }
     }
 
-    /// Scoring steps rate += g / H with H = sum m^2 t^2. H bounds the curvature of the cost from above, so every step
-    /// lowers the cost; at good signal each gains about two digits.
+    /// Scoring steps rate += g / H with H = sum m^2 t^2. H bounds the curvature of the cost from above, so
+    /// every step lowers the cost; at good signal each gains about two digits.
     void iterate(Chunk& rate) const
     {
         for (int iteration = 0; iteration < most_iterations; ++iteration) {
@@ -108,10 +117,22 @@ public:
         }
     }
 
-    [[nodiscard]] float information(std::size_t i) const { return information_[i]; }
-    [[nodiscard]] float signal(std::size_t i) const { return signal_[i]; }
-    [[nodiscard]] float noise_square() const { return noise_square_; }
-    [[nodiscard]] std::size_t size() const { return n_; }
+    [[nodiscard]] float information(std::size_t i) const
+    {
+        return information_[i];
+    }
+    [[nodiscard]] float signal(std::size_t i) const
+    {
+        return signal_[i];
+    }
+    [[nodiscard]] float noise_square() const
+    {
+        return noise_square_;
+    }
+    [[nodiscard]] std::size_t size() const
+    {
+        return n_;
+    }
 
 private:
     void add_information(std::size_t k)
@@ -130,16 +151,18 @@ private:
     Chunk information_{}, signal_{};
 };
 
-/// Looks for a better minimum where the fit is worse than noise explains: the start may come from an echo that was
-/// unwrapped wrongly. Tries rates in steps of a sixth of a turn at the last echo, up to half a turn of the first echo
-/// to either side, and refines the best.
-void search_aliases(const ChunkFit& fit, ChunkFit& bad, std::span<const float> times, Chunk& rate, Chunk& cost)
+/// Looks for a better minimum where the fit is worse than noise explains: the start may come from an echo
+/// that was unwrapped wrongly. Tries rates in steps of a sixth of a turn at the last echo, up to half a turn
+/// of the first echo to either side, and refines the best.
+void search_aliases(const ChunkFit& fit, ChunkFit& bad, std::span<const float> times, Chunk& rate,
+                    Chunk& cost)
 {
     const auto freedom = static_cast<float>(times.size() - 1);
     const float expected = (freedom + 3.0f * std::sqrt(2.0f * freedom)) * fit.noise_square();
     std::vector<std::size_t> index;
     for (std::size_t i = 0; i < fit.size(); ++i) {
-        if (cost[i] > expected && fit.signal(i) > least_signal_to_search * fit.noise_square()) index.push_back(i);
+        if (cost[i] > expected && fit.signal(i) > least_signal_to_search * fit.noise_square())
+            index.push_back(i);
     }
     if (index.empty()) return;
     bad.gather(fit, index);
@@ -208,8 +231,9 @@ FieldMap nonlinear_fit(std::span<const VolumeF> wrapped_phase_rad, std::span<con
             for (std::size_t i = 0; i < n; ++i) {
                 const float information = fit.information(i);
                 const bool known = information > 0.0f;
-                const float wide =
-                    n_echoes > 1 ? widening(cost[i] / (noise * noise), static_cast<float>(n_echoes - 1)) : 1.0f;
+                const float wide = n_echoes > 1
+                                       ? widening(cost[i] / (noise * noise), static_cast<float>(n_echoes - 1))
+                                       : 1.0f;
                 map.field_hz[begin + i] = known ? rate[i] * hz_per_rate : 0.0f;
                 map.sigma_hz[begin + i] = known ? noise * wide * hz_per_rate / std::sqrt(information)
                                                 : std::numeric_limits<float>::infinity();

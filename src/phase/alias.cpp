@@ -4,7 +4,8 @@
 
 #include "qsmpi/core/units.hpp"
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
 void AliasEvidence::add(std::size_t i_echo, double weight, float residual_rad)
 {

@@ -1,6 +1,7 @@
-#include <array>
+#include <algorithm>
 #include <cmath>
 #include <complex>
+#include <optional>
 
 #include "offset_common.hpp"
 #include "qsmpi/core/parallel.hpp"
@@ -9,33 +10,128 @@
 #include "qsmpi/phase/romeo.hpp"
 #include "wrap.hpp"
 
-namespace qsmpi::phase {
+// With d1 = TE2 - TE1 and d2 = TE3 - TE2 the combination d2 phi_1 - (d1 + d2) phi_2 + d1 phi_3 holds neither
+// the field nor the coil offset: what is left is -(d1 + d2) g. If d2 : d1 is a ratio a : b of whole numbers
+// of which one is 1, a phi_1 - (a + b) phi_2 + b phi_3 = -(a + b) g does not mind wraps either.
 
-namespace {
+namespace qsmpi::phase
+{
 
-struct ComplexSum {
-    std::complex<double> value;
-    ComplexSum& operator+=(const ComplexSum& other)
-    {
-        value += other.value;
-        return *this;
-    }
+namespace
+{
+
+struct Combination {
+    float a = 1.0f, b = 1.0f;
 };
 
-/// Writes weight * exp(i sum_j factor_j phase_j) of the first three echoes; 0 where `mask` is 0 or phase is not finite.
-void combine(std::array<const VolumeF*, 3> phases, std::array<float, 3> factors, std::span<const VolumeF> magnitude,
-             const Mask* mask, VolumeF& real, VolumeF& imaginary)
+/// a and b, if the spacings are in a whole ratio within `tolerance`.
+std::optional<Combination> wrap_safe_combination(std::span<const double> echo_times_s, double tolerance)
+{
+    const double d1 = echo_times_s[1] - echo_times_s[0], d2 = echo_times_s[2] - echo_times_s[1];
+    const double larger = std::max(d1, d2) / std::min(d1, d2);
+    if (std::abs(larger - std::round(larger)) > tolerance) return std::nullopt;
+    const auto whole = static_cast<float>(std::round(larger));
+    return d2 >= d1 ? Combination{whole, 1.0f} : Combination{1.0f, whole};
+}
+
+/// Writes m_2 m_3 exp(i (a phi_1 - (a + b) phi_2 + b phi_3)); 0 where a phase is not finite.
+void combine(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude, const Combination& c,
+             VolumeF& real, VolumeF& imaginary)
 {
     parallel::for_blocks(real.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t v = begin; v < end; ++v) {
-            const float angle =
-                factors[0] * (*phases[0])[v] + factors[1] * (*phases[1])[v] + factors[2] * (*phases[2])[v];
-            const bool used = std::isfinite(angle) && (mask == nullptr || (*mask)[v] != 0);
+            const float angle = c.a * (phase[0][v] - phase[1][v]) + c.b * (phase[2][v] - phase[1][v]);
+            const bool used = std::isfinite(angle);
             const float weight = used ? pair_weight(magnitude, 1, 2, v) : 0.0f;
             real[v] = used ? weight * std::cos(angle) : 0.0f;
             imaginary[v] = used ? weight * std::sin(angle) : 0.0f;
         }
     });
+}
+
+/// g from a combination that does not mind wraps; known modulo 2 pi / (a + b), the branch around 0 is taken.
+VolumeF g_of_whole_ratio(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
+                         const Combination& c, double sigma_mm)
+{
+    VolumeF real(phase[0].grid()), imaginary(phase[0].grid());
+    combine(phase, magnitude, c, real, imaginary);
+    VolumeF g = smoothed_argument(real, imaginary, sigma_mm);
+    parallel::for_blocks(g.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t v = begin; v < end; ++v) {
+            real[v] = std::hypot(real[v], imaginary[v]);
+            g[v] = wrap_half_open(g[v]);
+        }
+    });
+    g = unwrap_romeo(g, {.magnitude = &real});
+    parallel::for_blocks(g.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t v = begin; v < end; ++v) g[v] /= -(c.a + c.b);
+    });
+    return g;
+}
+
+VolumeF unwrapped_step(const VolumeF& from, const VolumeF& to, const VolumeF* magnitude, const Mask& mask)
+{
+    VolumeF step(from.grid());
+    parallel::for_blocks(step.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t v = begin; v < end; ++v) step[v] = wrap(to[v] - from[v]);
+    });
+    return unwrap_romeo(step, {.magnitude = magnitude, .mask = &mask});
+}
+
+/// g for any spacing, from the unwrapped steps between echoes: (d2 step_12 - d1 step_23) / (d1 + d2). Of the
+/// numbers of turns that the two steps may miss, those that bring g nearest to 0, at a price for each turn.
+VolumeF g_of_unwrapped_steps(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
+                             std::span<const double> echo_times_s, double sigma_mm)
+{
+    const double d1 = echo_times_s[1] - echo_times_s[0], d2 = echo_times_s[2] - echo_times_s[1];
+    const double share1 = d2 / (d1 + d2), share2 = d1 / (d1 + d2);
+    const Mask mask = signal_mask(phase, magnitude, 1, 2);
+    const VolumeF* weight_of_step = magnitude.empty() ? nullptr : &magnitude[1];
+    VolumeF g = unwrapped_step(phase[0], phase[1], weight_of_step, mask);
+    VolumeF second = unwrapped_step(phase[1], phase[2], weight_of_step, mask);
+
+    struct Mean {
+        double weight = 0.0, sum = 0.0;
+        Mean& operator+=(const Mean& other)
+        {
+            weight += other.weight;
+            sum += other.sum;
+            return *this;
+        }
+    };
+    const auto mean = parallel::sum_blocks<Mean>(g.size(), [&](std::size_t begin, std::size_t end) {
+        Mean m;
+        for (std::size_t v = begin; v < end; ++v) {
+            g[v] = static_cast<float>(share1) * g[v] - static_cast<float>(share2) * second[v];
+            if (!mask[v]) continue;
+            const auto w = static_cast<double>(pair_weight(magnitude, 1, 2, v));
+            m.weight += w;
+            m.sum += w * static_cast<double>(g[v]);
+        }
+        return m;
+    });
+    const double mean_g = mean.weight > 0.0 ? mean.sum / mean.weight : 0.0;
+    constexpr double price_rad = 0.3;
+    double shift = 0.0, least = std::abs(mean_g);
+    for (int n1 = -2; n1 <= 2; ++n1) {
+        for (int n2 = -2; n2 <= 2; ++n2) {
+            const double candidate = units::two_pi * (share1 * n1 - share2 * n2);
+            const double cost = std::abs(mean_g + candidate) + price_rad * (std::abs(n1) + std::abs(n2));
+            if (cost < least) {
+                least = cost;
+                shift = candidate;
+            }
+        }
+    }
+    parallel::for_blocks(g.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t v = begin; v < end; ++v) {
+            const float angle = g[v] + static_cast<float>(shift);
+            const float weight = mask[v] ? pair_weight(magnitude, 1, 2, v) : 0.0f;
+            g[v] = weight * std::cos(angle);
+            second[v] = weight * std::sin(angle);
+        }
+    });
+    return smoothed_argument(g, second, sigma_mm);
 }
 
 }  // namespace
@@ -46,61 +142,14 @@ VolumeF remove_bipolar(std::span<VolumeF> phase_rad, std::span<const VolumeF> ma
     check_offset_input("remove_bipolar", phase_rad, magnitude, echo_times_s, 3);
     require(options.smoothing_sigma_mm > 0.0,
             str("remove_bipolar: smoothing ", options.smoothing_sigma_mm, " mm must be positive"));
-    const Grid& grid = phase_rad[0].grid();
-    const double m = echo_times_s[0] / (echo_times_s[1] - echo_times_s[0]);
-    const double k = (echo_times_s[0] + echo_times_s[2]) / echo_times_s[1];
-    const double q = (2.0 - k) * m - k;
-    require(std::abs(q) > 1e-3, str("remove_bipolar: echo times ", echo_times_s[0], ", ", echo_times_s[1], ", ",
-                                    echo_times_s[2], " s do not determine the alternating phase"));
-
-    // F = phi_1 + phi_3 - k phi_2 = q g: the field cancels. Turns of phi_2 cancel too if k is whole; else phi_2 is
-    // unwrapped first, which leaves one global number of turns: the one with the smallest F.
-    VolumeF real(grid), imaginary(grid);
-    if (nearly_whole(k)) {
-        combine({&phase_rad[0], &phase_rad[1], &phase_rad[2]}, {1.0f, -static_cast<float>(std::round(k)), 1.0f},
-                magnitude, nullptr, real, imaginary);
-    } else {
-        const Mask mask = signal_mask(phase_rad, magnitude, 1, 2);
-        const VolumeF second =
-            unwrap_romeo(phase_rad[1], {.magnitude = magnitude.empty() ? nullptr : &magnitude[1], .mask = &mask});
-        combine({&phase_rad[0], &second, &phase_rad[2]}, {1.0f, -static_cast<float>(k), 1.0f}, magnitude, &mask, real,
-                imaginary);
-        const auto sum = parallel::sum_blocks<ComplexSum>(grid.size(), [&](std::size_t begin, std::size_t end) {
-            ComplexSum s;
-            for (std::size_t v = begin; v < end; ++v) s.value += std::complex<double>(real[v], imaginary[v]);
-            return s;
-        });
-        std::complex<double> turn = 1.0;
-        for (int n = -3; n <= 3; ++n) {
-            const auto candidate = std::polar(1.0, -units::two_pi * k * n);
-            if (std::abs(std::arg(sum.value * candidate)) < std::abs(std::arg(sum.value * turn)) - 1e-6) turn = candidate;
-        }
-        const std::complex<float> factor(turn);
-        parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
-            for (std::size_t v = begin; v < end; ++v) {
-                const std::complex<float> turned = std::complex<float>(real[v], imaginary[v]) * factor;
-                real[v] = turned.real();
-                imaginary[v] = turned.imag();
-            }
-        });
-    }
-    VolumeF g = smoothed_argument(real, imaginary, options.smoothing_sigma_mm);
-    parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
-        for (std::size_t v = begin; v < end; ++v) {
-            real[v] = std::hypot(real[v], imaginary[v]);
-            g[v] = wrap_half_open(g[v]);
-        }
-    });
-    g = unwrap_romeo(g, {.magnitude = &real});
-    parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
-        for (std::size_t v = begin; v < end; ++v) g[v] /= static_cast<float>(q);
-    });
-    for (std::size_t j = 0; j < phase_rad.size(); ++j) {
-        // After removal of the apparent offset the first, third, ... echo carries m g and the others (m + 1) g.
-        const auto share = static_cast<float>(j % 2 == 0 ? m : m + 1.0);
+    const auto combination = wrap_safe_combination(echo_times_s, 0.01);
+    VolumeF g = combination
+                    ? g_of_whole_ratio(phase_rad, magnitude, *combination, options.smoothing_sigma_mm)
+                    : g_of_unwrapped_steps(phase_rad, magnitude, echo_times_s, options.smoothing_sigma_mm);
+    for (std::size_t j = 1; j < phase_rad.size(); j += 2) {
         VolumeF& phase = phase_rad[j];
-        parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
-            for (std::size_t v = begin; v < end; ++v) phase[v] = wrap_half_open(phase[v] - share * g[v]);
+        parallel::for_blocks(phase.size(), [&](std::size_t begin, std::size_t end) {
+            for (std::size_t v = begin; v < end; ++v) phase[v] = wrap_half_open(phase[v] - g[v]);
         });
     }
     return g;
@@ -111,50 +160,44 @@ double bipolar_evidence(std::span<const VolumeF> phase_rad, std::span<const Volu
 {
     if (phase_rad.size() < 3) return 0.0;
     check_offset_input("bipolar_evidence", phase_rad, magnitude, echo_times_s, 3);
-
-    // a phi_1 - (a + b) phi_2 + b phi_3 with a : b = (TE3 - TE2) : (TE2 - TE1) holds neither field nor offset, and turns
-    // cancel if a and b are whole. What is left is -(a + b) g.
-    const double spacing_ratio = (echo_times_s[2] - echo_times_s[1]) / (echo_times_s[1] - echo_times_s[0]);
-    const double larger = std::max(spacing_ratio, 1.0 / spacing_ratio);
-    constexpr double tolerance = 0.05;  // 0.1 ms in 2 ms; the field's rest is then below 2 pi * 100 Hz * 0.1 ms = 0.06 rad
-    if (std::abs(larger - std::round(larger)) > tolerance) return 0.0;
-    const auto whole = static_cast<float>(std::round(larger));
-    const float a = spacing_ratio >= 1.0 ? whole : 1.0f;
-    const float b = spacing_ratio >= 1.0 ? 1.0f : whole;
+    // 5 %: 0.1 ms of 2 ms. What is left of the field is then below 2 pi * 100 Hz * 0.1 ms = 0.06 rad.
+    const auto combination = wrap_safe_combination(echo_times_s, 0.05);
+    if (!combination) return 0.0;
 
     const Grid& grid = phase_rad[0].grid();
     VolumeF real(grid), imaginary(grid);
-    combine({&phase_rad[0], &phase_rad[1], &phase_rad[2]}, {a, -(a + b), b}, magnitude, nullptr, real, imaginary);
+    combine(phase_rad, magnitude, *combination, real, imaginary);
     struct Sums {
-        double weight = 0.0, coherent = 0.0, square = 0.0;
+        double length = 0.0, square = 0.0;
         Sums& operator+=(const Sums& other)
         {
-            weight += other.weight;
-            coherent += other.coherent;
+            length += other.length;
             square += other.square;
             return *this;
         }
     };
-    const auto sum_of = [&](auto&& body) {
+    const auto sums = [&] {
         return parallel::sum_blocks<Sums>(grid.size(), [&](std::size_t begin, std::size_t end) {
             Sums s;
-            for (std::size_t v = begin; v < end; ++v) body(std::hypot(real[v], imaginary[v]), v, s);
+            for (std::size_t v = begin; v < end; ++v) {
+                const auto length = static_cast<double>(std::hypot(real[v], imaginary[v]));
+                const auto angle = static_cast<double>(std::atan2(imaginary[v], real[v]));
+                s.length += length;
+                s.square += length * angle * angle;
+            }
             return s;
         });
     };
     // Smoothing keeps the sum of the weights and shortens phasors that disagree with their neighbourhood.
-    const double before = sum_of([](float length, std::size_t, Sums& s) { s.weight += static_cast<double>(length); }).weight;
+    const double before = sums().length;
     if (!(before > 0.0)) return 0.0;
     numerics::gaussian_smooth_complex(real, imaginary, OffsetOptions{}.smoothing_sigma_mm);
-    const Sums after = sum_of([&](float length, std::size_t v, Sums& s) {
-        const auto angle = static_cast<double>(std::atan2(imaginary[v], real[v]));
-        s.coherent += static_cast<double>(length);
-        s.square += static_cast<double>(length) * angle * angle;
-    });
-    if (!(after.coherent > 0.0)) return 0.0;
-    const double coherence = std::min(1.0, after.coherent / before);
-    const double mean_square = after.square / after.coherent;
-    constexpr double ordinary_rad = 0.3;  // flow, several compartments in a voxel and timing reach some 0.1 rad
+    const Sums after = sums();
+    if (!(after.length > 0.0)) return 0.0;
+    const double coherence = std::min(1.0, after.length / before);
+    const double mean_square = after.square / after.length;
+    constexpr double ordinary_rad =
+        0.3;  // flow, several compartments in a voxel and timing reach some 0.1 rad
     return coherence * mean_square / (mean_square + ordinary_rad * ordinary_rad);
 }
 

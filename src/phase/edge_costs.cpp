@@ -7,9 +7,11 @@
 
 #include "qsmpi/core/parallel.hpp"
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
-namespace {
+namespace
+{
 
 /// 1 (weight 1) to 254, or no_edge when the weight is negative, above 1 or NaN.
 inline std::uint32_t cost_of(float weight)
@@ -55,7 +57,8 @@ EdgeCosts::EdgeCosts(const WeightTerms& terms, const Mask* mask, const Grid& gri
             std::uint32_t* out = words_.data() + d.index(0, y, z);
 #pragma omp simd
             for (std::size_t x = 0; x < d.nx; ++x) {
-                const std::uint32_t finite = std::abs(phase[x]) < std::numeric_limits<float>::infinity() ? 1u : 0u;
+                const std::uint32_t finite =
+                    std::abs(phase[x]) < std::numeric_limits<float>::infinity() ? 1u : 0u;
                 out[x] = cost_of(wx[x]) | cost_of(wy[x]) << 8 | cost_of(wz[x]) << 16 | finite << 24;
             }
             if (mask != nullptr) apply_mask(*mask, y, z, out);

@@ -1,21 +1,24 @@
 #include "qsmpi/phase/laplacian.hpp"
 
-#include <complex>
 #include <cmath>
+#include <complex>
 #include <vector>
 
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/numerics/fft.hpp"
 #include "wrap.hpp"
 
-// The Poisson equation with Neumann boundaries is diagonal in the cosine transform DCT-II. We take that transform from
-// one real FFT of the same size, not of a mirrored volume of 8 times the size: along each axis the even-numbered
-// samples come first and the odd-numbered ones follow backwards, v = (x0 x2 x4 ... x5 x3 x1). With V the DFT of v and
-// c = exp(-i pi k / 2N), DCT[k] = (c V[k] + conj(c) V[N-k]) / 2. Makhoul, IEEE Trans. ASSP 28(1):27-34, 1980.
+// The Poisson equation with Neumann boundaries is diagonal in the cosine transform DCT-II. We take that
+// transform from one real FFT of the same size, not of a mirrored volume of 8 times the size: along each axis
+// the even-numbered samples come first and the odd-numbered ones follow backwards, v = (x0 x2 x4 ... x5 x3
+// x1). With V the DFT of v and c = exp(-i pi k / 2N), DCT[k] = (c V[k] + conj(c) V[N-k]) / 2. Makhoul, IEEE
+// Trans. ASSP 28(1):27-34, 1980.
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
-namespace {
+namespace
+{
 
 using Complex = std::complex<float>;
 
@@ -89,7 +92,8 @@ void solve_rows(numerics::Spectrum& spectrum, const Axis& ax, const Axis& ay, co
             to_cosine(v[0], v[2], cz);
             to_cosine(v[1], v[3], cz);
         }
-        // Along x the partner N-x is the complex conjugate: Re and -Im of c V are the coefficients of x and N-x.
+        // Along x the partner N-x is the complex conjugate: Re and -Im of c V are the coefficients of x and
+        // N-x.
         for (std::size_t e = 0; e < 4; ++e) {
             const Complex coefficients = ax.twiddle[x] * v[e];
             const double here = entries[e].eigenvalue + ax.eigenvalue[x];
@@ -132,7 +136,8 @@ void wrapped_laplacian_row(const VolumeF& phase, std::size_t y, std::size_t z, s
         out[x + 1] -= f;
     }
     const auto add_neighbour = [&](std::ptrdiff_t offset, float w) {
-        for (std::size_t x = 0; x < d.nx; ++x) out[x] += w * flux(p[x], p[static_cast<std::ptrdiff_t>(x) + offset]);
+        for (std::size_t x = 0; x < d.nx; ++x)
+            out[x] += w * flux(p[x], p[static_cast<std::ptrdiff_t>(x) + offset]);
     };
     const auto row = static_cast<std::ptrdiff_t>(d.nx), slice = static_cast<std::ptrdiff_t>(d.nx * d.ny);
     if (y > 0) add_neighbour(-row, weight(1));

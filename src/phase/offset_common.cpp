@@ -13,10 +13,12 @@
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/statistics.hpp"
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
-void check_offset_input(const char* who, std::span<const VolumeF> phase_rad, std::span<const VolumeF> magnitude,
-                        std::span<const double> echo_times_s, std::size_t least_echoes)
+void check_offset_input(const char* who, std::span<const VolumeF> phase_rad,
+                        std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
+                        std::size_t least_echoes)
 {
     require(phase_rad.size() >= least_echoes,
             str(who, ": ", phase_rad.size(), " echoes given, at least ", least_echoes, " needed"));
@@ -35,7 +37,10 @@ void check_offset_input(const char* who, std::span<const VolumeF> phase_rad, std
     }
 }
 
-bool nearly_whole(double x) { return std::abs(x - std::round(x)) < 0.01; }
+bool nearly_whole(double x)
+{
+    return std::abs(x - std::round(x)) < 0.01;
+}
 
 float pair_weight(std::span<const VolumeF> magnitude, std::size_t i_echo, std::size_t j_echo, std::size_t v)
 {
@@ -51,7 +56,8 @@ Mask signal_mask(std::span<const VolumeF> phase_rad, std::span<const VolumeF> ma
     float threshold = 0.0f;
     if (!magnitude.empty()) {
         std::vector<float> sample;
-        for (std::size_t v = 0; v < grid.size(); v += 17) sample.push_back(pair_weight(magnitude, i_echo, j_echo, v));
+        for (std::size_t v = 0; v < grid.size(); v += 17)
+            sample.push_back(pair_weight(magnitude, i_echo, j_echo, v));
         // The weight is a product of two magnitudes: a tenth of the magnitude is a hundredth of it.
         threshold = 0.01f * static_cast<float>(numerics::quantile(sample, 0.95));
     }
@@ -65,7 +71,8 @@ Mask signal_mask(std::span<const VolumeF> phase_rad, std::span<const VolumeF> ma
     return numerics::largest_component(mask);
 }
 
-namespace {
+namespace
+{
 
 float largest_length(const VolumeF& real, const VolumeF& imaginary)
 {
@@ -77,11 +84,14 @@ float largest_length(const VolumeF& real, const VolumeF& imaginary)
             return *this;
         }
     };
-    return parallel::sum_blocks<Largest>(real.size(), [&](std::size_t begin, std::size_t end) {
-               Largest l;
-               for (std::size_t v = begin; v < end; ++v) l.value = std::max(l.value, std::hypot(real[v], imaginary[v]));
-               return l;
-           })
+    return parallel::sum_blocks<Largest>(real.size(),
+                                         [&](std::size_t begin, std::size_t end) {
+                                             Largest l;
+                                             for (std::size_t v = begin; v < end; ++v)
+                                                 l.value =
+                                                     std::max(l.value, std::hypot(real[v], imaginary[v]));
+                                             return l;
+                                         })
         .value;
 }
 
@@ -102,7 +112,8 @@ std::array<double, 3> mean_slope(const VolumeF& real, const VolumeF& imaginary)
         const auto add_row = [&](std::size_t from, std::size_t to, std::size_t n, std::complex<double>& sum) {
             double re = 0.0, im = 0.0;
             for (std::size_t x = 0; x < n; ++x) {
-                const float a = real[from + x], b = imaginary[from + x], c = real[to + x], e = imaginary[to + x];
+                const float a = real[from + x], b = imaginary[from + x], c = real[to + x],
+                            e = imaginary[to + x];
                 re += static_cast<double>(a * c + b * e);
                 im += static_cast<double>(a * e - b * c);
             }

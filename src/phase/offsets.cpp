@@ -10,12 +10,15 @@
 #include "qsmpi/phase/romeo.hpp"
 #include "wrap.hpp"
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
-namespace {
+namespace
+{
 
-/// Phase evolution from echo 1 to echo 2, unwrapped inside the mask; its global number of turns follows from the later
-/// echoes if they tell, else it is the one with the median within half a turn of 0 (a shimmed scanner).
+/// Phase evolution from echo 1 to echo 2, unwrapped inside the mask; its global number of turns follows from
+/// the later echoes if they tell, else it is the one with the median within half a turn of 0 (a shimmed
+/// scanner).
 VolumeF unwrapped_evolution(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
                             std::span<const double> echo_times_s, const Mask& mask)
 {
@@ -24,23 +27,26 @@ VolumeF unwrapped_evolution(std::span<const VolumeF> phase, std::span<const Volu
     parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t v = begin; v < end; ++v) difference[v] = wrap(phase[1][v] - phase[0][v]);
     });
-    VolumeF theta = unwrap_romeo(difference, {.magnitude = magnitude.empty() ? nullptr : &magnitude[1], .mask = &mask});
+    VolumeF theta =
+        unwrap_romeo(difference, {.magnitude = magnitude.empty() ? nullptr : &magnitude[1], .mask = &mask});
 
     std::vector<double> ratios;
-    for (const double t : echo_times_s) ratios.push_back((t - echo_times_s[0]) / (echo_times_s[1] - echo_times_s[0]));
+    for (const double t : echo_times_s)
+        ratios.push_back((t - echo_times_s[0]) / (echo_times_s[1] - echo_times_s[0]));
     if (!tells_aliases_apart(ratios)) return theta;
     constexpr std::size_t stride = 7;  // some ten thousand voxels are plenty for one number
-    const auto evidence = parallel::sum_blocks<AliasEvidence>(grid.size(), [&](std::size_t begin, std::size_t end) {
-        AliasEvidence e;
-        for (std::size_t v = begin; v < end; v += stride) {
-            if (!mask[v]) continue;
-            for (std::size_t k = 2; k < phase.size(); ++k) {
-                e.add(k, static_cast<double>(pair_weight(magnitude, k, k, v)),
-                      phase[k][v] - phase[0][v] - static_cast<float>(ratios[k]) * theta[v]);
+    const auto evidence =
+        parallel::sum_blocks<AliasEvidence>(grid.size(), [&](std::size_t begin, std::size_t end) {
+            AliasEvidence e;
+            for (std::size_t v = begin; v < end; v += stride) {
+                if (!mask[v]) continue;
+                for (std::size_t k = 2; k < phase.size(); ++k) {
+                    e.add(k, static_cast<double>(pair_weight(magnitude, k, k, v)),
+                          phase[k][v] - phase[0][v] - static_cast<float>(ratios[k]) * theta[v]);
+                }
             }
-        }
-        return e;
-    });
+            return e;
+        });
     const int turns = evidence.best_turns(ratios, 0);
     if (turns != 0) {
         for (float& t : theta) t += two_pi_f * static_cast<float>(turns);
@@ -59,8 +65,9 @@ VolumeF remove_offset(std::span<VolumeF> phase_rad, std::span<const VolumeF> mag
     const Grid& grid = phase_rad[0].grid();
     const double m = echo_times_s[0] / (echo_times_s[1] - echo_times_s[0]);
 
-    // phi_1 - m (phi_2 - phi_1) is the phase at TE 0. With whole m (ASPIRE) wraps of the difference do not matter;
-    // otherwise each wrong turn would enter m times, so only the largest connected part of the signal is trusted.
+    // phi_1 - m (phi_2 - phi_1) is the phase at TE 0. With whole m (ASPIRE) wraps of the difference do not
+    // matter; otherwise each wrong turn would enter m times, so only the largest connected part of the signal
+    // is trusted.
     std::optional<Mask> mask;
     VolumeF evolution;
     const bool whole = nearly_whole(m);

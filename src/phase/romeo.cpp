@@ -6,7 +6,8 @@
 #include "romeo_volume.hpp"
 #include "wrap.hpp"
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
 void TurnCounts::add(float phase_rad)
 {
@@ -30,7 +31,8 @@ int TurnCounts::median() const
     return static_cast<int>(i) - limit;
 }
 
-namespace {
+namespace
+{
 
 /// Turns of every region. Voxels of all regions but the largest are listed region by region.
 std::vector<int> shifts_of(const UnwrappedRegions& regions, const RegionShift& shift_of)
@@ -46,7 +48,8 @@ std::vector<int> shifts_of(const UnwrappedRegions& regions, const RegionShift& s
     std::vector<std::uint32_t> voxels(end.back() + regions.region_sizes.back());
     for (std::size_t v = 0; v < regions.phase_rad.size(); ++v) {
         const std::uint32_t region = regions.region_of.data()[v];
-        if (region != 0 && region != UnwrappedRegions::outside) voxels[end[region]++] = static_cast<std::uint32_t>(v);
+        if (region != 0 && region != UnwrappedRegions::outside)
+            voxels[end[region]++] = static_cast<std::uint32_t>(v);
     }
     parallel::for_each(n_regions - 1, [&](std::size_t i) {
         const std::size_t r = i + 1, size = regions.region_sizes[r];
@@ -63,12 +66,14 @@ VolumeF unwrap_regions(const VolumeF& wrapped_phase_rad, const RomeoInput& input
     require(n > 0, "romeo: the phase volume is empty");
     require(n < UnwrappedRegions::outside,
             str("romeo: ", n, " voxels are more than the 2^32 - 2 that can be numbered; crop the volume"));
-    // The third term costs time and helps only where nothing better is known: romeo3 with magnitude, else romeo4.
+    // The third term costs time and helps only where nothing better is known: romeo3 with magnitude, else
+    // romeo4.
     const WeightTerms terms = weight_terms(wrapped_phase_rad, input, input.magnitude == nullptr);
     UnwrappedRegions regions =
         unwrap_along_forest(EdgeCosts(terms, input.mask, wrapped_phase_rad.grid()), wrapped_phase_rad);
     const std::vector<int> shifts = shifts_of(regions, shift_of);
-    if (std::all_of(shifts.begin(), shifts.end(), [](int s) { return s == 0; })) return std::move(regions.phase_rad);
+    if (std::all_of(shifts.begin(), shifts.end(), [](int s) { return s == 0; }))
+        return std::move(regions.phase_rad);
 
     // Count the turns again from the wrapped phase, so that each voxel is rounded once.
     parallel::for_blocks(n, [&](std::size_t begin, std::size_t end) {
@@ -86,8 +91,9 @@ VolumeF unwrap_regions(const VolumeF& wrapped_phase_rad, const RomeoInput& input
 VolumeF unwrap_romeo(const VolumeF& wrapped_phase_rad, const RomeoInput& input)
 {
     return unwrap_regions(wrapped_phase_rad, input, [](const Region& region, const VolumeF& phase) {
-        return -sum_region<TurnCounts>(region, phase.size(), 1, [&](std::size_t v, TurnCounts& c) { c.add(phase[v]); })
-                    .median();
+        return -sum_region<TurnCounts>(region, phase.size(), 1, [&](std::size_t v, TurnCounts& c) {
+                    c.add(phase[v]);
+                }).median();
     });
 }
 
@@ -98,7 +104,8 @@ VolumeF romeo_quality(const VolumeF& wrapped_phase_rad, const RomeoInput& input)
     VolumeF quality(wrapped_phase_rad.grid());
     parallel::for_each(d.nz, [&](std::size_t z) {
         // One leading zero stands for the edge that would enter the row from outside.
-        std::vector<float> along_x(d.nx + 1, 0.0f), from_y(d.nx, 0.0f), to_y(d.nx), from_z(d.nx, 0.0f), to_z(d.nx);
+        std::vector<float> along_x(d.nx + 1, 0.0f), from_y(d.nx, 0.0f), to_y(d.nx), from_z(d.nx, 0.0f),
+            to_z(d.nx);
         for (std::size_t y = 0; y < d.ny; ++y) {
             edge_weight_row(terms, d, 0, y, z, along_x.data() + 1);
             edge_weight_row(terms, d, 1, y, z, to_y.data());
@@ -108,8 +115,9 @@ VolumeF romeo_quality(const VolumeF& wrapped_phase_rad, const RomeoInput& input)
             float* q = quality.data() + d.index(0, y, z);
 #pragma omp simd
             for (std::size_t x = 0; x < d.nx; ++x) {
-                q[x] = (good(along_x[x]) + good(along_x[x + 1]) + good(from_y[x]) + good(to_y[x]) + good(from_z[x]) +
-                        good(to_z[x])) / 6.0f;
+                q[x] = (good(along_x[x]) + good(along_x[x + 1]) + good(from_y[x]) + good(to_y[x]) +
+                        good(from_z[x]) + good(to_z[x])) /
+                       6.0f;
             }
             std::swap(from_y, to_y);
         }

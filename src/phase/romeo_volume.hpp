@@ -9,23 +9,26 @@
 #include "qsmpi/phase/romeo.hpp"
 #include "spanning_forest.hpp"
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
 /// Voxels that hang together: the largest region of a volume, or a list of voxels.
 struct Region {
     const UnwrappedRegions* largest_of = nullptr;
-    std::span<const std::uint32_t> voxels;
+    std::span<const std::uint32_t> voxels{};
 };
 
 /// Says how many turns a region is to be moved, given the phase as it is so far.
 using RegionShift = std::function<int(const Region&, const VolumeF& unwrapped_phase_rad)>;
 
 /// Unwraps along the minimum spanning forest and moves each region by the turns that `shift_of` wants for it.
-/// The result is wrapped_phase_rad plus multiples of 2 pi, 0 outside. `shift_of` must be safe to call from threads.
+/// The result is wrapped_phase_rad plus multiples of 2 pi, 0 outside. `shift_of` must be safe to call from
+/// threads.
 [[nodiscard]] VolumeF unwrap_regions(const VolumeF& wrapped_phase_rad, const RomeoInput& input,
                                      const RegionShift& shift_of);
 
-/// Sum over the voxels of a region of what body(voxel, sum) adds to `sum`; same bits for any number of threads.
+/// Sum over the voxels of a region of what body(voxel, sum) adds to `sum`; same bits for any number of
+/// threads.
 /// @param stride  of the largest region look at every stride-th voxel only
 template <typename Sum, typename Body>
 [[nodiscard]] Sum sum_region(const Region& region, std::size_t n_voxels, std::size_t stride, Body&& body)

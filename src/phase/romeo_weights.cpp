@@ -5,15 +5,23 @@
 
 #include "wrap.hpp"
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
-namespace {
+namespace
+{
 
 /// A term t in [0, 1] scales the weight to no less than a tenth.
-inline float factor(float term) { return 0.1f + 0.9f * term; }
+inline float factor(float term)
+{
+    return 0.1f + 0.9f * term;
+}
 
 /// max(0, x), and 0 for NaN.
-inline float positive(float x) { return x > 0.0f ? x : 0.0f; }
+inline float positive(float x)
+{
+    return x > 0.0f ? x : 0.0f;
+}
 
 inline float linearity_of(float a, float b, float c)
 {
@@ -22,8 +30,8 @@ inline float linearity_of(float a, float b, float c)
 }
 
 template <bool with_second, bool with_magnitude, bool with_linearity>
-void weights_of(const WeightTerms& terms, std::size_t first, std::size_t n, std::size_t stride, bool has_outer,
-                float* weights)
+void weights_of(const WeightTerms& terms, std::size_t first, std::size_t n, std::size_t stride,
+                bool has_outer, float* weights)
 {
     constexpr float per_pi = 1.0f / pi_f;
     const float* p = terms.phase_rad + first;
@@ -57,7 +65,8 @@ void weights_of(const WeightTerms& terms, std::size_t first, std::size_t n, std:
         const float* after = p_next + stride;
 #pragma omp simd
         for (std::size_t i = 0; i < n; ++i) {
-            weights[i] *= factor(linearity_of(before[i], p[i], p_next[i]) * linearity_of(p[i], p_next[i], after[i]));
+            weights[i] *=
+                factor(linearity_of(before[i], p[i], p_next[i]) * linearity_of(p[i], p_next[i], after[i]));
         }
     }
 }
@@ -83,8 +92,8 @@ WeightTerms weight_terms(const VolumeF& wrapped_phase_rad, const RomeoInput& inp
     return terms;
 }
 
-void edge_weights(const WeightTerms& terms, std::size_t first, std::size_t n, std::size_t stride, bool has_outer,
-                  float* weights)
+void edge_weights(const WeightTerms& terms, std::size_t first, std::size_t n, std::size_t stride,
+                  bool has_outer, float* weights)
 {
     const bool s = terms.second_phase_rad != nullptr;
     const bool m = terms.magnitude != nullptr;
@@ -95,10 +104,14 @@ void edge_weights(const WeightTerms& terms, std::size_t first, std::size_t n, st
             weights_of<with_second, with_magnitude, false>(terms, first, n, stride, has_outer, weights);
         }
     };
-    if (s && m) run.template operator()<true, true>();
-    else if (s) run.template operator()<true, false>();
-    else if (m) run.template operator()<false, true>();
-    else run.template operator()<false, false>();
+    if (s && m)
+        run.template operator()<true, true>();
+    else if (s)
+        run.template operator()<true, false>();
+    else if (m)
+        run.template operator()<false, true>();
+    else
+        run.template operator()<false, false>();
 }
 
 void edge_weight_row(const WeightTerms& terms, const Dims& dims, int axis, std::size_t y, std::size_t z,

@@ -10,31 +10,38 @@
 #include "tile_forest.hpp"
 #include "wrap.hpp"
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
-namespace {
+namespace
+{
 
 using CostCounts = std::array<std::uint32_t, 256>;
 
 /// Everything that is known of the tiles after they have shrunk.
 struct ShrunkTiles {
-    AlignedBuffer<std::uint32_t> labels;        ///< see TileForest::shrink
-    std::vector<std::uint32_t> first_node;      ///< of each tile; one more entry: the number of nodes
+    AlignedBuffer<std::uint32_t> labels;    ///< see TileForest::shrink
+    std::vector<std::uint32_t> first_node;  ///< of each tile; one more entry: the number of nodes
     std::vector<std::vector<Link>> inner_links;
 };
 
-int turns_of(std::uint32_t label) { return static_cast<std::int16_t>(label & 0xFFFFu); }
+int turns_of(std::uint32_t label)
+{
+    return static_cast<std::int16_t>(label & 0xFFFFu);
+}
 
 ShrunkTiles shrink_tiles(const EdgeCosts& costs, const VolumeF& phase, const Tiling& tiling)
 {
-    ShrunkTiles shrunk{AlignedBuffer<std::uint32_t>(phase.size()), std::vector<std::uint32_t>(tiling.size() + 1, 0),
+    ShrunkTiles shrunk{AlignedBuffer<std::uint32_t>(phase.size()),
+                       std::vector<std::uint32_t>(tiling.size() + 1, 0),
                        std::vector<std::vector<Link>>(tiling.size())};
     // One row of tiles shares its scratch memory.
     const std::size_t row = tiling.counts().nx;
     parallel::for_each_dynamic(tiling.size() / row, [&](std::size_t r) {
         TileForest forest(costs, phase.data(), phase.dims());
         for (std::size_t i = r * row; i < (r + 1) * row; ++i) {
-            shrunk.first_node[i + 1] = forest.shrink(tiling.box(i), shrunk.labels.data(), shrunk.inner_links[i]);
+            shrunk.first_node[i + 1] =
+                forest.shrink(tiling.box(i), shrunk.labels.data(), shrunk.inner_links[i]);
         }
     });
     for (std::size_t i = 0; i < tiling.size(); ++i) shrunk.first_node[i + 1] += shrunk.first_node[i];
@@ -62,13 +69,16 @@ void for_each_leaving_edge(const Tiling::Box& box, const Dims& volume, Body&& bo
 }
 
 /// All links of the volume in the order of cost, then tile, then place.
-std::vector<Link> sorted_links(const EdgeCosts& costs, const VolumeF& phase, const Tiling& tiling, ShrunkTiles& shrunk)
+std::vector<Link> sorted_links(const EdgeCosts& costs, const VolumeF& phase, const Tiling& tiling,
+                               ShrunkTiles& shrunk)
 {
     const Dims& volume = phase.dims();
     std::vector<CostCounts> position(tiling.size(), CostCounts{});
     parallel::for_each(tiling.size(), [&](std::size_t i) {
         for (const Link& link : shrunk.inner_links[i]) ++position[i][link.cost];
-        for_each_leaving_edge(tiling.box(i), volume, [&](std::size_t v, std::size_t, int axis) { ++position[i][costs.cost(v, axis)]; });
+        for_each_leaving_edge(tiling.box(i), volume, [&](std::size_t v, std::size_t, int axis) {
+            ++position[i][costs.cost(v, axis)];
+        });
     });
     std::uint32_t total = 0;
     for (std::uint32_t c = 0; c < EdgeCosts::no_edge; ++c) {
@@ -81,23 +91,26 @@ std::vector<Link> sorted_links(const EdgeCosts& costs, const VolumeF& phase, con
             links[position[i][link.cost]++] = {first + link.from, first + link.to, link.turns, link.cost};
         }
         std::vector<Link>().swap(shrunk.inner_links[i]);
-        const std::array<std::size_t, 3> ahead{1, tiling.counts().nx, tiling.counts().nx * tiling.counts().ny};
+        const std::array<std::size_t, 3> ahead{1, tiling.counts().nx,
+                                               tiling.counts().nx * tiling.counts().ny};
         for_each_leaving_edge(tiling.box(i), volume, [&](std::size_t v, std::size_t neighbour, int axis) {
             const std::uint32_t cost = costs.cost(v, axis);
             if (cost == EdgeCosts::no_edge) return;
             const std::uint32_t from = shrunk.labels.data()[v], to = shrunk.labels.data()[neighbour];
             const float step = (wrap(phase[neighbour]) - wrap(phase[v])) * turns_per_rad_f;
             const int turns = -static_cast<int>(std::rint(step)) + turns_of(from) - turns_of(to);
-            links[position[i][cost]++] = {first + (from >> 16),
-                                          shrunk.first_node[i + ahead[static_cast<std::size_t>(axis)]] + (to >> 16),
-                                          static_cast<std::int16_t>(turns), static_cast<std::uint8_t>(cost)};
+            links[position[i][cost]++] = {
+                first + (from >> 16),
+                shrunk.first_node[i + ahead[static_cast<std::size_t>(axis)]] + (to >> 16),
+                static_cast<std::int16_t>(turns), static_cast<std::uint8_t>(cost)};
         });
     });
     return links;
 }
 
 /// Union-find with turns relative to the parent.
-class NodeForest {
+class NodeForest
+{
 public:
     struct Root {
         std::uint32_t node;
@@ -144,7 +157,8 @@ UnwrappedRegions unwrap_along_forest(const EdgeCosts& costs, const VolumeF& wrap
     {
         const std::vector<Link> links = sorted_links(costs, wrapped_phase_rad, tiling, shrunk);
         std::uint32_t missing = n_nodes;
-        for (std::size_t i = 0; i < links.size() && missing > 1; ++i) missing -= forest.join(links[i]) ? 1 : 0;
+        for (std::size_t i = 0; i < links.size() && missing > 1; ++i)
+            missing -= forest.join(links[i]) ? 1 : 0;
     }
 
     // Regions are numbered in the order of their roots, then the largest one becomes number 0.
@@ -175,7 +189,8 @@ UnwrappedRegions unwrap_along_forest(const EdgeCosts& costs, const VolumeF& wrap
                         continue;
                     }
                     const NodeForest::Root root = place[shrunk.first_node[i] + (label >> 16)];
-                    result.phase_rad[v] = wrap(wrapped_phase_rad[v]) + two_pi_f * static_cast<float>(turns_of(label) + root.turns);
+                    result.phase_rad[v] = wrap(wrapped_phase_rad[v]) +
+                                          two_pi_f * static_cast<float>(turns_of(label) + root.turns);
                     label = root.node;
                     if (sizes.empty() || sizes.back().first != label) sizes.emplace_back(label, 0u);
                     ++sizes.back().second;
@@ -185,8 +200,9 @@ UnwrappedRegions unwrap_along_forest(const EdgeCosts& costs, const VolumeF& wrap
     for (const auto& sizes : tile_sizes) {
         for (const auto& [region, count] : sizes) result.region_sizes[region] += count;
     }
-    const auto largest = static_cast<std::uint32_t>(
-        std::max_element(result.region_sizes.begin(), result.region_sizes.end()) - result.region_sizes.begin());
+    const auto largest =
+        static_cast<std::uint32_t>(std::max_element(result.region_sizes.begin(), result.region_sizes.end()) -
+                                   result.region_sizes.begin());
     if (largest > 0 && n_regions > 0) {
         std::swap(result.region_sizes[0], result.region_sizes[largest]);
         parallel::for_blocks(wrapped_phase_rad.size(), [&](std::size_t begin, std::size_t end) {

@@ -5,17 +5,23 @@
 
 #include "wrap.hpp"
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
-namespace {
+namespace
+{
 
-constexpr std::uint32_t cost_mask(int axis) { return 255u << (8 * axis); }
+constexpr std::uint32_t cost_mask(int axis)
+{
+    return 255u << (8 * axis);
+}
 
 }  // namespace
 
 Tiling::Tiling(const Dims& dims)
     : volume_(dims),
-      counts_{(dims.nx + edge_x - 1) / edge_x, (dims.ny + edge_y - 1) / edge_y, (dims.nz + edge_z - 1) / edge_z}
+      counts_{(dims.nx + edge_x - 1) / edge_x, (dims.ny + edge_y - 1) / edge_y,
+              (dims.nz + edge_z - 1) / edge_z}
 {
 }
 
@@ -24,13 +30,24 @@ Tiling::Box Tiling::box(std::size_t i_tile) const
     const std::size_t x = i_tile % counts_.nx * edge_x;
     const std::size_t y = i_tile / counts_.nx % counts_.ny * edge_y;
     const std::size_t z = i_tile / counts_.nx / counts_.ny * edge_z;
-    return {x, y, z,
-            {std::min(edge_x, volume_.nx - x), std::min(edge_y, volume_.ny - y), std::min(edge_z, volume_.nz - z)}};
+    return {x,
+            y,
+            z,
+            {std::min(edge_x, volume_.nx - x), std::min(edge_y, volume_.ny - y),
+             std::min(edge_z, volume_.nz - z)}};
 }
 
 TileForest::TileForest(const EdgeCosts& costs, const float* wrapped_phase_rad, const Dims& volume)
-    : costs_(costs), phase_(wrapped_phase_rad), volume_(volume), word_(n), way_out_(n), turned_(n), edges_(3 * n),
-      connected_(n), joined_(n), turns_(n)
+    : costs_(costs),
+      phase_(wrapped_phase_rad),
+      volume_(volume),
+      word_(n),
+      way_out_(n),
+      turned_(n),
+      edges_(3 * n),
+      connected_(n),
+      joined_(n),
+      turns_(n)
 {
 }
 
@@ -72,7 +89,7 @@ void TileForest::load(const Tiling::Box& box)
     }
 }
 
-void TileForest::sort_edges(const Tiling::Box&)
+void TileForest::sort_edges()
 {
     // Counting sort; end_ holds the histogram and becomes the running position, then the end of each cost.
     std::uint32_t position = 0;
@@ -86,7 +103,8 @@ void TileForest::sort_edges(const Tiling::Box&)
         const std::uint32_t word = word_[l];
         for (int axis = 0; axis < 3; ++axis) {
             const std::uint32_t c = word >> (8 * axis) & 255;
-            if (c != EdgeCosts::no_edge) edges_[end_[c]++] = static_cast<std::uint16_t>(4 * l + static_cast<std::size_t>(axis));
+            if (c != EdgeCosts::no_edge)
+                edges_[end_[c]++] = static_cast<std::uint16_t>(4 * l + static_cast<std::size_t>(axis));
         }
     }
 }
@@ -135,7 +153,8 @@ void TileForest::join(std::vector<Link>& links)
             turns_[q.node] = static_cast<std::int16_t>(between);
             way_out_[p.node] = std::min(way_out_[p.node], way_out_[q.node]);
         } else {
-            links.push_back({p.node, q.node, static_cast<std::int16_t>(between), static_cast<std::uint8_t>(cost)});
+            links.push_back(
+                {p.node, q.node, static_cast<std::int16_t>(between), static_cast<std::uint8_t>(cost)});
         }
     }
 }
@@ -144,7 +163,7 @@ std::uint32_t TileForest::shrink(const Tiling::Box& box, std::uint32_t* labels, 
 {
     load(box);
     if (n_inside_ == 0) return 0;
-    sort_edges(box);
+    sort_edges();
     const std::size_t first_link = links.size();
     join(links);
 

@@ -4,14 +4,25 @@
 
 #include "qsmpi/core/volume.hpp"
 
-namespace qsmpi::field {
+namespace qsmpi::field
+{
 
 /// A total field map with its uncertainty.
 struct FieldMap {
-    VolumeF field_hz;           ///< total field [Hz]
-    VolumeF sigma_hz;           ///< standard deviation of field_hz [Hz]; infinity where there is no signal
-    VolumeF relative_residual;  ///< sum |s - model|^2 / sum |s|^2 over echoes, in [0, 1]; empty for a single echo
+    VolumeF field_hz;  ///< total field [Hz]; 0 where there is no signal
+    /// Standard deviation of field_hz [Hz], infinity where there is no signal: what noise_std predicts, times
+    /// sqrt(max(1, chi^2/dof - 3 sqrt(2/dof))), so that it grows where echoes disagree beyond chance.
+    VolumeF sigma_hz;
+    /// Part of sum |s|^2 over echoes that no signal with the model's phase explains, in [0, 1]: of an echo
+    /// that is off by r, sin^2 r up to a quarter turn, all of it beyond. 1 where there is no signal. Empty
+    /// for a single echo.
+    VolumeF relative_residual;
 };
+
+// All fits leave out an echo at voxels where its phase or magnitude is not finite, take an empty `magnitude`
+// for 1 everywhere, and throw InputError for counts or grids that differ and for times or noise that are not
+// positive. One pass over the echoes (two for residuals), O(1) memory besides the maps, the same bits for any
+// number of threads.
 
 /// Minimum-variance average of unwrapped, offset-free echoes: weights m^2 TE^2 (fit through the origin).
 /// @param noise_std  standard deviation of the real part of the signal, in units of magnitude
@@ -20,18 +31,33 @@ struct FieldMap {
                                         std::span<const VolumeF> magnitude,
                                         std::span<const double> echo_times_s, double noise_std);
 
-/// Weighted linear fit with intercept, weights m^2; needs no offset removal but costs variance. algorithms.md 3.2.
-[[nodiscard]] FieldMap linear_fit(std::span<const VolumeF> unwrapped_phase_rad, std::span<const VolumeF> magnitude,
-                                  std::span<const double> echo_times_s, double noise_std);
+/// Weighted linear fit with intercept, weights m^2; needs no offset removal but costs variance. At least two
+/// echoes. algorithms.md 3.2.
+[[nodiscard]] FieldMap linear_fit(std::span<const VolumeF> unwrapped_phase_rad,
+                                  std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
+                                  double noise_std);
 
 /// Nonlinear complex fit of offset-free echoes, phase = 2 pi f TE (no intercept), refined from `start_hz`
 /// (for example weighted_average): per-voxel Gauss-Newton on sum_j m_j^2 |e^{i phi_j} - e^{i 2 pi f TE_j}|^2.
-/// Robust where single echoes are wrapped wrongly. Liu et al., Magn. Reson. Med. 69:467-476, 2013.
-[[nodiscard]] FieldMap nonlinear_fit(std::span<const VolumeF> wrapped_phase_rad, std::span<const VolumeF> magnitude,
-                                     std::span<const double> echo_times_s, const VolumeF& start_hz, double noise_std);
+///
+/// Robust where single echoes are wrapped wrongly: where the fit is worse than noise explains, other aliases
+/// up to half a turn of the first echo away are tried, and taken if chi^2 falls by more than 12. At most 12
+/// steps each.
+/// @param wrapped_phase_rad  phases modulo 2 pi; unwrapped ones do as well
+/// Liu et al., Magn. Reson. Med. 69:467-476, 2013.
+[[nodiscard]] FieldMap nonlinear_fit(std::span<const VolumeF> wrapped_phase_rad,
+                                     std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
+                                     const VolumeF& start_hz, double noise_std);
 
-/// Standard deviation of the noise of the real part, from the magnitude of the last echo: robust lower tail of the
-/// background if there is one (Rayleigh), else from local differences. Units of magnitude; > 0.
+/// Standard deviation of the noise of the real part, from the magnitude of the last echo. Units of magnitude;
+/// > 0.
+///
+/// Cubes of 6 voxels whose mean and deviation are in the ratio of Rayleigh noise, and which agree in level,
+/// are air and tell the noise. Without them (cropped, stripped, sum of squares of coils) it comes from mixed
+/// second differences in the calmest tenth of the tissue; fine structure everywhere then makes it an upper
+/// bound.
+/// @throws InputError below 6 x 6 x 1 voxels and for an image without signal
+/// Differences: Immerkaer, Comput. Vis. Image Underst. 64:300, 1996.
 [[nodiscard]] double estimate_noise_std(const VolumeF& magnitude);
 
 }  // namespace qsmpi::field

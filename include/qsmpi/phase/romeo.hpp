@@ -4,30 +4,47 @@
 
 #include "qsmpi/core/volume.hpp"
 
-namespace qsmpi::phase {
+namespace qsmpi::phase
+{
 
 /// What ROMEO looks at besides the wrapped phase itself. Pointers may be null; nothing is kept.
 struct RomeoInput {
-    const VolumeF* magnitude = nullptr;             ///< any unit; null: magnitude terms are dropped
-    const Mask* mask = nullptr;                     ///< null: all voxels
-    const VolumeF* second_phase_rad = nullptr;      ///< second echo for the temporal term; null: dropped
+    const VolumeF* magnitude = nullptr;                  ///< any unit; null: magnitude terms are dropped
+    const Mask* mask = nullptr;                          ///< null: all voxels
+    const VolumeF* second_phase_rad = nullptr;           ///< second echo for the temporal term; null: dropped
     double echo_time_s = 0.0, second_echo_time_s = 0.0;  ///< needed with second_phase_rad
 };
 
-/// Unwraps one wrapped phase volume spatially (romeo3 weights with magnitude, romeo4 without), subtracts the global
-/// 2 pi n so that the median of round(U / 2 pi) inside the mask is 0. Congruent: output - input is a multiple of 2 pi.
-/// Voxels outside the mask are 0; non-finite phase is treated as outside.
-/// @return unwrapped phase [rad], shape of the input
-/// O(N), growth is serial and deterministic. Dymerska et al., Magn. Reson. Med. 85:2294-2308, 2021.
+/// Unwraps one wrapped phase volume spatially: along the minimum spanning forest of its edges, whose costs
+/// are those of ROMEO (romeo3 terms with magnitude, romeo4 without).
+///
+/// Every connected part of the mask is moved by whole turns so that the median of round(U / 2 pi) in it is 0.
+/// Congruent: output - input is a multiple of 2 pi. Non-finite phase is treated as outside.
+/// @return unwrapped phase [rad], shape of the input; 0 outside the mask
+/// @throws InputError for grids that differ, an empty volume, or missing echo times
+///
+/// Almost all of it runs in parallel; O(N), the same bits for any number of threads. Up to 20 bytes a voxel.
+/// Dymerska et al., Magn. Reson. Med. 85:2294-2308, 2021.
 [[nodiscard]] VolumeF unwrap_romeo(const VolumeF& wrapped_phase_rad, const RomeoInput& input);
 
-/// Template mode: echo `template_echo` is unwrapped in space with the temporal term, the others in time from it,
-/// outward. Phase offsets must have been removed before. algorithms.md 2.1.
+/// Unwraps all echoes: the first one in space, as unwrap_romeo() with the second echo's term, then each later
+/// one in time against the weighted mean field (m^2 TE^2) of all echoes before it. Phase offsets must have
+/// been removed.
+///
+/// The first echo fixes the field only modulo 1/TE1 for each connected part; the alias that the phases of all
+/// later echoes fit best is taken, the one nearest to 0 if they do not tell (echo times in whole ratios).
+/// @param wrapped_phase_rad  at least one echo, in the order of time
+/// @param magnitude          of each echo, or empty
+/// @param mask               null: all voxels
+/// @return unwrapped phases [rad], 0 outside the mask
+/// @throws InputError for counts or grids that differ and echo times that do not rise
 [[nodiscard]] std::vector<VolumeF> unwrap_romeo_template(std::span<const VolumeF> wrapped_phase_rad,
                                                          std::span<const VolumeF> magnitude,
-                                                         std::span<const double> echo_times_s, const Mask* mask);
+                                                         std::span<const double> echo_times_s,
+                                                         const Mask* mask);
 
-/// Voxel quality in [0, 1]: mean of the six incident ROMEO edge weights (romeo4 terms), missing edges count 0.
+/// Voxel quality in [0, 1]: mean of the six incident ROMEO edge weights (romeo4 terms), missing edges count
+/// 0. The mask of `input` is not looked at.
 [[nodiscard]] VolumeF romeo_quality(const VolumeF& wrapped_phase_rad, const RomeoInput& input);
 
 }  // namespace qsmpi::phase

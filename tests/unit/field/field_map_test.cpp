@@ -9,8 +9,10 @@
 #include "qsmpi/core/units.hpp"
 #include "volumes.hpp"
 
-namespace qsmpi::field {
-namespace {
+namespace qsmpi::field
+{
+namespace
+{
 
 using namespace test;
 using ::testing::Each;
@@ -21,9 +23,10 @@ struct Simulation {
     std::vector<double> echo_times_s;
 };
 
-/// Monoexponential decay (T2* 30 ms), field uniform in +-300 Hz, offset-free, complex noise of standard deviation 1.
-/// Unwrapped phases are those of the noisy signal on the true branch.
-Simulation simulate(double magnitude, std::vector<double> echo_times_s, double offset_rad = 0.0, std::size_t edge = 40)
+/// Monoexponential decay (T2* 30 ms), field uniform in +-300 Hz, offset-free, complex noise of standard
+/// deviation 1. Unwrapped phases are those of the noisy signal on the true branch.
+Simulation simulate(double magnitude, std::vector<double> echo_times_s, double offset_rad = 0.0,
+                    std::size_t edge = 40)
 {
     Simulation s{VolumeF(grid_of(edge, edge + 1, edge - 1)), {}, {}, {}, {}, std::move(echo_times_s)};
     std::mt19937 random(11);
@@ -35,7 +38,8 @@ Simulation simulate(double magnitude, std::vector<double> echo_times_s, double o
         const double true_m = magnitude * std::exp(-t / 0.030);
         for (std::size_t i = 0; i < p.size(); ++i) {
             const double truth = offset_rad + units::rad_from_hz(static_cast<double>(s.field_hz[i]), t);
-            const std::complex<double> relative = true_m + std::complex<double>(normal(random), normal(random));
+            const std::complex<double> relative =
+                true_m + std::complex<double>(normal(random), normal(random));
             u[i] = static_cast<float>(truth + std::arg(relative));
             p[i] = static_cast<float>(std::arg(relative * std::polar(1.0, truth)));
             m[i] = static_cast<float>(std::abs(relative));
@@ -64,8 +68,8 @@ Moments error_of(const VolumeF& estimate, const VolumeF& truth)
     return {sum / n, square / n - sum / n * sum / n};
 }
 
-/// Cramer-Rao bound of the field [Hz^2] for noise of standard deviation 1: 1 / sum m^2 (2 pi TE)^2, or about the mean
-/// time if an intercept is unknown.
+/// Cramer-Rao bound of the field [Hz^2] for noise of standard deviation 1: 1 / sum m^2 (2 pi TE)^2, or about
+/// the mean time if an intercept is unknown.
 double bound(const Simulation& s, bool with_intercept)
 {
     double w = 0.0, wt = 0.0, wtt = 0.0;
@@ -85,30 +89,35 @@ TEST(WeightedAverage, IsExactWithoutNoise)
     Simulation s = simulate(1.0, four_echoes, 0.0, 20);
     for (std::size_t k = 0; k < 4; ++k) {
         for (std::size_t i = 0; i < s.field_hz.size(); ++i) {
-            s.unwrapped_rad[k][i] = static_cast<float>(units::rad_from_hz(static_cast<double>(s.field_hz[i]), s.echo_times_s[k]));
+            s.unwrapped_rad[k][i] =
+                static_cast<float>(units::rad_from_hz(static_cast<double>(s.field_hz[i]), s.echo_times_s[k]));
         }
     }
     const FieldMap map = weighted_average(s.unwrapped_rad, s.true_magnitude, s.echo_times_s, 0.1);
     EXPECT_THAT(map.field_hz, VolumeNear(&s.field_hz, 1e-4));  // float round-off of 300 Hz
     EXPECT_THAT(map.relative_residual, Each(::testing::Lt(1e-8f)));
     // sigma / (2 pi sqrt(sum m^2 TE^2)), nothing to widen.
-    EXPECT_NEAR(static_cast<double>(map.sigma_hz[5]), 0.1 * std::sqrt(bound(s, false)), 1e-4 * std::sqrt(bound(s, false)));
+    EXPECT_NEAR(static_cast<double>(map.sigma_hz[5]), 0.1 * std::sqrt(bound(s, false)),
+                1e-4 * std::sqrt(bound(s, false)));
 }
 
-class AtSignalToNoise : public ::testing::TestWithParam<double> {};
+class AtSignalToNoise : public ::testing::TestWithParam<double>
+{
+};
 
 TEST_P(AtSignalToNoise, AllFitsAreUnbiasedAndReachTheCramerRaoBound)
 {
-    // 62,400 voxels: the variance is known to sqrt(2/n) = 0.6 %, the mean to 0.03 Hz at SNR 8. The phase of a complex
-    // number with SNR m has the variance 1/m^2 (1 + 1/(2 m^2) + ...), so at the last echo of SNR 8 exp(-28/30) = 3.1 the
-    // bound itself is missed by a few per cent.
+    // 62,400 voxels: the variance is known to sqrt(2/n) = 0.6 %, the mean to 0.03 Hz at SNR 8. The phase of a
+    // complex number with SNR m has the variance 1/m^2 (1 + 1/(2 m^2) + ...), so at the last echo of SNR 8
+    // exp(-28/30) = 3.1 the bound itself is missed by a few per cent.
     const double snr = GetParam();
     const Simulation s = simulate(snr, four_echoes, 0.0, 40);
     const double tolerance = snr > 15.0 ? 0.05 : 0.20;
 
     const FieldMap average = weighted_average(s.unwrapped_rad, s.magnitude, s.echo_times_s, 1.0);
     const FieldMap line = linear_fit(s.unwrapped_rad, s.magnitude, s.echo_times_s, 1.0);
-    const FieldMap complex_fit = nonlinear_fit(s.wrapped_rad, s.magnitude, s.echo_times_s, average.field_hz, 1.0);
+    const FieldMap complex_fit =
+        nonlinear_fit(s.wrapped_rad, s.magnitude, s.echo_times_s, average.field_hz, 1.0);
     const double origin = bound(s, false), intercept = bound(s, true);
     EXPECT_NEAR(error_of(average.field_hz, s.field_hz).bias, 0.0, 0.2);
     EXPECT_NEAR(error_of(line.field_hz, s.field_hz).bias, 0.0, 0.2);
@@ -120,7 +129,8 @@ TEST_P(AtSignalToNoise, AllFitsAreUnbiasedAndReachTheCramerRaoBound)
     // The map of sigma tells the truth: normalised errors have variance 1.
     double square = 0.0;
     for (std::size_t i = 0; i < s.field_hz.size(); ++i) {
-        const double e = static_cast<double>(complex_fit.field_hz[i] - s.field_hz[i]) / static_cast<double>(complex_fit.sigma_hz[i]);
+        const double e = static_cast<double>(complex_fit.field_hz[i] - s.field_hz[i]) /
+                         static_cast<double>(complex_fit.sigma_hz[i]);
         square += e * e / static_cast<double>(s.field_hz.size());
     }
     EXPECT_NEAR(square, 1.0, tolerance);
@@ -153,7 +163,8 @@ TEST(NonlinearFit, FindsTheFieldFromAStartThatAWronglyUnwrappedEchoHasMoved)
         noticed += i % 3 == 0 && static_cast<double>(start.sigma_hz[i]) > 5.0 * sigma_hz ? 1 : 0;
     }
     EXPECT_EQ(far, 0u);
-    EXPECT_EQ(noticed, (s.field_hz.size() + 2) / 3) << "the average widens sigma where echoes contradict each other";
+    EXPECT_EQ(noticed, (s.field_hz.size() + 2) / 3)
+        << "the average widens sigma where echoes contradict each other";
 }
 
 TEST(NonlinearFit, KeepsTheStartsAliasInPureNoise)
@@ -174,7 +185,8 @@ TEST(NonlinearFit, KeepsTheStartsAliasInPureNoise)
     for (const float f : map.field_hz) far += std::abs(f) > 60.0f ? 1 : 0;
     EXPECT_LT(far, grid.size() / 200) << "noise must not jump to distant aliases";
     double residual = 0.0;
-    for (const float r : map.relative_residual) residual += static_cast<double>(r) / static_cast<double>(grid.size());
+    for (const float r : map.relative_residual)
+        residual += static_cast<double>(r) / static_cast<double>(grid.size());
     EXPECT_GT(residual, 0.2);
 }
 
@@ -209,7 +221,8 @@ TEST(Fits, AcceptOneEchoAndAnyScaleOfMagnitude)
     const FieldMap map = weighted_average(s.unwrapped_rad, s.magnitude, s.echo_times_s, 1.0);
     EXPECT_TRUE(map.relative_residual.empty());
     EXPECT_NEAR(error_of(map.field_hz, s.field_hz).variance / bound(s, false), 1.0, 0.15);
-    EXPECT_TRUE(nonlinear_fit(s.wrapped_rad, s.magnitude, s.echo_times_s, s.field_hz, 1.0).relative_residual.empty());
+    EXPECT_TRUE(
+        nonlinear_fit(s.wrapped_rad, s.magnitude, s.echo_times_s, s.field_hz, 1.0).relative_residual.empty());
 
     Simulation scaled = simulate(50.0, four_echoes, 0.0, 14);
     const FieldMap before = linear_fit(scaled.unwrapped_rad, scaled.magnitude, four_echoes, 1.0);

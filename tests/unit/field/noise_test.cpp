@@ -3,8 +3,10 @@
 #include "qsmpi/field/field_map.hpp"
 #include "volumes.hpp"
 
-namespace qsmpi::field {
-namespace {
+namespace qsmpi::field
+{
+namespace
+{
 
 using namespace test;
 
@@ -17,7 +19,8 @@ VolumeF with_noise(const VolumeF& signal, double noise_std, unsigned seed)
     return m;
 }
 
-/// Tissue of 60 to 100: smooth shading, a ventricle, folds from 14 to 19 mm, a thin vessel; 0 outside `radius_mm`.
+/// Tissue of 60 to 100: smooth shading, a ventricle, folds from 14 to 19 mm, a thin vessel; 0 outside
+/// `radius_mm`.
 VolumeF head(const Grid& grid, double radius_mm)
 {
     return from_function(grid, [&](const Vec3& r) {

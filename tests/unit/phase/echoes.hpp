@@ -8,7 +8,8 @@
 #include "volumes.hpp"
 
 /// Simulated echoes with a known field, written apart from the code under test.
-namespace qsmpi::test {
+namespace qsmpi::test
+{
 
 struct Echoes {
     std::vector<VolumeF> phase_rad, magnitude;
@@ -16,7 +17,10 @@ struct Echoes {
 };
 
 /// Phase in [-pi, pi] by the complex plane.
-inline float wrapped_by_atan2(double x) { return static_cast<float>(std::atan2(std::sin(x), std::cos(x))); }
+inline float wrapped_by_atan2(double x)
+{
+    return static_cast<float>(std::atan2(std::sin(x), std::cos(x)));
+}
 
 inline VolumeF wrapped_copy(const VolumeF& v)
 {
@@ -25,10 +29,12 @@ inline VolumeF wrapped_copy(const VolumeF& v)
     return out;
 }
 
-/// Signal m exp(-TE R2*) exp(i (offset + 2 pi f TE [+ g on even echoes])) plus complex noise. Null: term absent.
-inline Echoes simulate_echoes(const VolumeF& field_hz, const VolumeF& magnitude, std::vector<double> echo_times_s,
-                              double noise_std, double r2star_per_s = 0.0, const VolumeF* offset_rad = nullptr,
-                              const VolumeF* alternating_rad = nullptr, unsigned seed = 7)
+/// Signal m exp(-TE R2*) exp(i (offset + 2 pi f TE [+ g on even echoes])) plus complex noise. Null: term
+/// absent.
+inline Echoes simulate_echoes(const VolumeF& field_hz, const VolumeF& magnitude,
+                              std::vector<double> echo_times_s, double noise_std, double r2star_per_s = 0.0,
+                              const VolumeF* offset_rad = nullptr, const VolumeF* alternating_rad = nullptr,
+                              unsigned seed = 7)
 {
     Echoes e;
     std::mt19937 random(seed);
@@ -39,8 +45,8 @@ inline Echoes simulate_echoes(const VolumeF& field_hz, const VolumeF& magnitude,
             double angle = units::rad_from_hz(static_cast<double>(field_hz[i]), echo_times_s[k]);
             if (offset_rad != nullptr) angle += static_cast<double>((*offset_rad)[i]);
             if (alternating_rad != nullptr && k % 2 == 1) angle += static_cast<double>((*alternating_rad)[i]);
-            std::complex<double> s =
-                std::polar(static_cast<double>(magnitude[i]) * std::exp(-echo_times_s[k] * r2star_per_s), angle);
+            std::complex<double> s = std::polar(
+                static_cast<double>(magnitude[i]) * std::exp(-echo_times_s[k] * r2star_per_s), angle);
             if (noise_std > 0.0) s += std::complex<double>(normal(random), normal(random));
             p[i] = static_cast<float>(std::arg(s));
             m[i] = static_cast<float>(std::abs(s));
@@ -52,8 +58,10 @@ inline Echoes simulate_echoes(const VolumeF& field_hz, const VolumeF& magnitude,
     return e;
 }
 
-/// Voxels of the mask where two phases differ by anything but one common multiple of 2 pi (that of the first voxel).
-inline std::size_t wrong_voxels(const VolumeF& result, const VolumeF& truth, const Mask& mask, double tolerance_rad)
+/// Voxels of the mask where two phases differ by anything but one common multiple of 2 pi (that of the first
+/// voxel).
+inline std::size_t wrong_voxels(const VolumeF& result, const VolumeF& truth, const Mask& mask,
+                                double tolerance_rad)
 {
     std::size_t wrong = 0;
     double shift = std::nan("");
@@ -72,7 +80,8 @@ inline double worst_incongruence(const VolumeF& result, const VolumeF& wrapped, 
     double worst = 0.0;
     for (std::size_t i = 0; i < result.size(); ++i) {
         if (!mask[i]) continue;
-        const double turns = (static_cast<double>(result[i]) - static_cast<double>(wrapped[i])) / units::two_pi;
+        const double turns =
+            (static_cast<double>(result[i]) - static_cast<double>(wrapped[i])) / units::two_pi;
         worst = std::max(worst, std::abs(turns - std::round(turns)));
     }
     return worst;

@@ -4,8 +4,10 @@
 
 #include "echoes.hpp"
 
-namespace qsmpi::phase {
-namespace {
+namespace qsmpi::phase
+{
+namespace
+{
 
 using namespace test;
 
@@ -13,14 +15,16 @@ VolumeF field_of(const Grid& grid)
 {
     return from_function(grid, [](const Vec3& r) {
         const Vec3 from_sphere{r[0], r[1] - 3.0, r[2] + 40.0};
-        return 1.2 * r[0] - 0.6 * r[2] + units::hz_per_ppm(3.0) * sphere_field(from_sphere, 12.0, 9.4, b0_along_z);
+        return 1.2 * r[0] - 0.6 * r[2] +
+               units::hz_per_ppm(3.0) * sphere_field(from_sphere, 12.0, 9.4, b0_along_z);
     });
 }
 
 /// Low-order polynomial: the slope and curvature of 3 rad from the middle of a head to its rim.
 VolumeF offset_of(const Grid& grid)
 {
-    return from_function(grid, [](const Vec3& r) { return 0.8 + 0.05 * r[0] - 0.03 * r[1] + 0.0003 * r[2] * r[2]; });
+    return from_function(
+        grid, [](const Vec3& r) { return 0.8 + 0.05 * r[0] - 0.03 * r[1] + 0.0003 * r[2] * r[2]; });
 }
 
 VolumeF magnitude_of(const Grid& grid, const Mask& mask)
@@ -35,7 +39,8 @@ double rms_residual(const VolumeF& phase, const VolumeF& field_hz, double echo_t
 {
     std::complex<double> mean;
     const auto residual = [&](std::size_t i) {
-        return static_cast<double>(phase[i]) - units::rad_from_hz(static_cast<double>(field_hz[i]), echo_time_s);
+        return static_cast<double>(phase[i]) -
+               units::rad_from_hz(static_cast<double>(field_hz[i]), echo_time_s);
     };
     for (std::size_t i = 0; i < phase.size(); ++i) {
         if (mask[i]) mean += std::polar(1.0, residual(i));
@@ -55,14 +60,17 @@ struct OffsetCase {
     Vec3 voxel_mm;
 };
 
-class RemoveOffset : public ::testing::TestWithParam<OffsetCase> {};
+class RemoveOffset : public ::testing::TestWithParam<OffsetCase>
+{
+};
 
 TEST_P(RemoveOffset, LeavesThePhaseOfTheFieldAlone)
 {
     const Grid grid = grid_of(42, 39, 40, GetParam().voxel_mm);
     const Mask mask = ball_mask(grid, 17.0);
     const VolumeF field_hz = field_of(grid), offset = offset_of(grid);
-    Echoes e = simulate_echoes(field_hz, magnitude_of(grid, mask), GetParam().echo_times_s, 0.0, 0.0, &offset);
+    Echoes e =
+        simulate_echoes(field_hz, magnitude_of(grid, mask), GetParam().echo_times_s, 0.0, 0.0, &offset);
     const VolumeF removed = remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
     for (std::size_t k = 0; k < e.phase_rad.size(); ++k) {
         // The specification asks for 0.02 rad; it bounds what smoothing a curved offset at the rim costs.
@@ -72,19 +80,20 @@ TEST_P(RemoveOffset, LeavesThePhaseOfTheFieldAlone)
     EXPECT_LT(rms_residual(removed, offset, 1.0 / units::two_pi, mask), 0.02);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    EchoTimes, RemoveOffset,
-    ::testing::Values(OffsetCase{{0.004, 0.008, 0.012}, {1, 1, 1}},            // ASPIRE, m = 1
-                      OffsetCase{{0.006, 0.009}, {1, 1, 1.3}},                 // ASPIRE, m = 2
-                      OffsetCase{{0.004, 0.012, 0.020, 0.028}, {1, 1, 1}},     // m = 1/2
-                      OffsetCase{{0.0049, 0.0112, 0.0180}, {0.9, 1.1, 1.3}})); // m = 0.78, uneven
+INSTANTIATE_TEST_SUITE_P(EchoTimes, RemoveOffset,
+                         ::testing::Values(OffsetCase{{0.004, 0.008, 0.012}, {1, 1, 1}},  // ASPIRE, m = 1
+                                           OffsetCase{{0.006, 0.009}, {1, 1, 1.3}},       // ASPIRE, m = 2
+                                           OffsetCase{{0.004, 0.012, 0.020, 0.028}, {1, 1, 1}},  // m = 1/2
+                                           OffsetCase{{0.0049, 0.0112, 0.0180},
+                                                      {0.9, 1.1, 1.3}}));  // m = 0.78, uneven
 
 TEST(RemoveOffset, IsAccurateInNoiseWhereTheSignalIsGood)
 {
     const Grid grid = grid_of(42, 39, 40);
     const Mask mask = ball_mask(grid, 17.0);
     const VolumeF field_hz = field_of(grid), offset = offset_of(grid);
-    for (const std::vector<double>& times : {std::vector{0.004, 0.008, 0.012}, std::vector{0.004, 0.012, 0.020}}) {
+    for (const std::vector<double>& times :
+         {std::vector{0.004, 0.008, 0.012}, std::vector{0.004, 0.012, 0.020}}) {
         Echoes e = simulate_echoes(field_hz, magnitude_of(grid, mask), times, 4.0, 20.0, &offset);
         const VolumeF removed = remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
         EXPECT_LT(rms_residual(removed, offset, 1.0 / units::two_pi, mask), 0.02);
@@ -93,7 +102,8 @@ TEST(RemoveOffset, IsAccurateInNoiseWhereTheSignalIsGood)
 
 TEST(RemoveOffset, ExtrapolatesBeyondTheSignal)
 {
-    // Signal only in a small ball: 8 mm outside the rim the removed offset still follows the slope of the true one.
+    // Signal only in a small ball: 8 mm outside the rim the removed offset still follows the slope of the
+    // true one.
     const Grid grid = grid_of(60, 50, 50);
     const Mask inside = ball_mask(grid, 14.0);
     const Mask shell = mask_from(grid, [](const Vec3& r) {
@@ -130,7 +140,9 @@ TEST(RemoveOffset, RefusesOneEchoAndEqualTimes)
     EXPECT_THROW((void)remove_offset(phase, {}, std::array{0.01, 0.01}), InputError);
 }
 
-class RemoveBipolar : public ::testing::TestWithParam<std::vector<double>> {};
+class RemoveBipolar : public ::testing::TestWithParam<std::vector<double>>
+{
+};
 
 TEST_P(RemoveBipolar, LeavesThePhaseOfTheFieldAlone)
 {
@@ -139,8 +151,8 @@ TEST_P(RemoveBipolar, LeavesThePhaseOfTheFieldAlone)
     const VolumeF field_hz = field_of(grid), offset = offset_of(grid);
     const VolumeF g = from_function(grid, [](const Vec3& r) { return 0.4 + 0.05 * r[0] + 0.01 * r[1]; });
     Echoes e = simulate_echoes(field_hz, magnitude_of(grid, mask), GetParam(), 0.0, 0.0, &offset, &g);
-    (void)remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
     const VolumeF removed = remove_bipolar(e.phase_rad, e.magnitude, e.echo_times_s);
+    (void)remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
     for (std::size_t k = 0; k < e.phase_rad.size(); ++k) {
         EXPECT_LT(rms_residual(e.phase_rad[k], field_hz, e.echo_times_s[k], mask), 0.02) << "echo " << k + 1;
     }
@@ -148,16 +160,19 @@ TEST_P(RemoveBipolar, LeavesThePhaseOfTheFieldAlone)
 }
 
 INSTANTIATE_TEST_SUITE_P(EchoTimes, RemoveBipolar,
-                         ::testing::Values(std::vector{0.004, 0.008, 0.012},           // k = 2, m = 1
-                                           std::vector{0.003, 0.005, 0.007, 0.009},    // k = 2, m = 1.5, four echoes
-                                           std::vector{0.004, 0.006, 0.0082}));        // k = 2.03: phase 2 is unwrapped
+                         ::testing::Values(std::vector{0.004, 0.008, 0.012},         // equal spacing, m = 1
+                                           std::vector{0.003, 0.005, 0.007, 0.009},  // m = 1.5, four echoes
+                                           std::vector{0.004, 0.006, 0.010},         // spacings 1 : 2
+                                           std::vector{0.004, 0.006, 0.0082},  // 1 : 1.1, steps are unwrapped
+                                           std::vector{0.005, 0.008, 0.0101}));  // 1 : 0.7
 
 TEST(BipolarEvidence, IsLowForAMonopolarReadoutAndForNoise)
 {
     const Grid grid = grid_of(42, 39, 40);
     const Mask mask = ball_mask(grid, 17.0);
     const VolumeF field_hz = field_of(grid), offset = offset_of(grid);
-    for (const std::vector<double>& times : {std::vector{0.004, 0.012, 0.020, 0.028}, std::vector{0.004, 0.008, 0.01205}}) {
+    for (const std::vector<double>& times :
+         {std::vector{0.004, 0.012, 0.020, 0.028}, std::vector{0.004, 0.008, 0.01205}}) {
         const Echoes e = simulate_echoes(field_hz, magnitude_of(grid, mask), times, 8.0, 25.0, &offset);
         EXPECT_LT(bipolar_evidence(e.phase_rad, e.magnitude, e.echo_times_s), 0.1);
     }
@@ -173,7 +188,8 @@ TEST(BipolarEvidence, IsHighForAConstantAndForARampInNoise)
     const VolumeF constant(grid, 0.5f);
     const VolumeF ramp = from_function(grid, [](const Vec3& r) { return 0.06 * r[1]; });
     for (const VolumeF* g : {&constant, &ramp}) {
-        const Echoes e = simulate_echoes(field_hz, magnitude_of(grid, mask), {0.004, 0.008, 0.012}, 5.0, 25.0, &offset, g);
+        const Echoes e =
+            simulate_echoes(field_hz, magnitude_of(grid, mask), {0.004, 0.008, 0.012}, 5.0, 25.0, &offset, g);
         EXPECT_GT(bipolar_evidence(e.phase_rad, e.magnitude, e.echo_times_s), 0.5);
     }
 }

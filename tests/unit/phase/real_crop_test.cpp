@@ -5,10 +5,13 @@
 #include "qsmpi/phase/offsets.hpp"
 #include "qsmpi/phase/romeo.hpp"
 
-// In-vivo brain crop, 51 x 51 x 41 voxels of 0.469 x 0.469 x 1 mm, 3 echoes at 4, 8, 12 ms, with veins and noise.
+// In-vivo brain crop, 51 x 51 x 41 voxels of 0.469 x 0.469 x 1 mm, 3 echoes at 4, 8, 12 ms, with veins and
+// noise.
 
-namespace qsmpi::phase {
-namespace {
+namespace qsmpi::phase
+{
+namespace
+{
 
 using namespace test;
 
@@ -16,7 +19,8 @@ constexpr double crop_phase_range = 0.003674;  ///< stored value that stands for
 
 Echoes real_crop()
 {
-    const std::filesystem::path folder = std::filesystem::path(QSMPI_SHARED_DATA) / "data" / "gre-3echo-brain-crop";
+    const std::filesystem::path folder =
+        std::filesystem::path(QSMPI_SHARED_DATA) / "data" / "gre-3echo-brain-crop";
     if (!std::filesystem::exists(folder)) return {};
     const auto read = [&](const char* name) {
         return io::read_nifti_all(folder / name, io::read_nifti_header(folder / name));
@@ -38,7 +42,8 @@ Mask bright(const Echoes& e)
     return mask;
 }
 
-class RealCrop : public ::testing::Test {
+class RealCrop : public ::testing::Test
+{
 protected:
     void SetUp() override
     {
@@ -84,7 +89,8 @@ TEST_F(RealCrop, KeepsEchoesConsistentAfterOffsetRemoval)
     for (std::size_t i = 0; i < mask.size(); ++i) {
         if (!mask[i]) continue;
         ++inside;
-        // From the first echo to the last the field must stay the same within a quarter of a turn at the last.
+        // From the first echo to the last the field must stay the same within a quarter of a turn at the
+        // last.
         const double rest = static_cast<double>(u[2][i]) - 1.5 * static_cast<double>(u[1][i]);
         inconsistent += std::abs(rest) > units::pi / 2.0 ? 1 : 0;
     }
@@ -94,8 +100,11 @@ TEST_F(RealCrop, KeepsEchoesConsistentAfterOffsetRemoval)
 
 TEST_F(RealCrop, IgnoresAConstantPhaseAndTheScaleOfTheMagnitude)
 {
-    const RomeoInput input{.magnitude = &echoes.magnitude[0], .mask = &mask, .second_phase_rad = &echoes.phase_rad[1],
-                           .echo_time_s = 0.004, .second_echo_time_s = 0.008};
+    const RomeoInput input{.magnitude = &echoes.magnitude[0],
+                           .mask = &mask,
+                           .second_phase_rad = &echoes.phase_rad[1],
+                           .echo_time_s = 0.004,
+                           .second_echo_time_s = 0.008};
     const VolumeF before = unwrap_romeo(echoes.phase_rad[0], input);
     VolumeF turned = echoes.phase_rad[0].clone(), scaled = echoes.magnitude[0].clone();
     for (float& p : turned) p = wrapped_by_atan2(static_cast<double>(p) + 1.0);
@@ -105,7 +114,8 @@ TEST_F(RealCrop, IgnoresAConstantPhaseAndTheScaleOfTheMagnitude)
     const VolumeF after = unwrap_romeo(turned, other);
     std::size_t different = 0;
     for (std::size_t i = 0; i < mask.size(); ++i) {
-        const double turns = (static_cast<double>(after[i]) - static_cast<double>(before[i]) - 1.0) / units::two_pi;
+        const double turns =
+            (static_cast<double>(after[i]) - static_cast<double>(before[i]) - 1.0) / units::two_pi;
         different += mask[i] && std::abs(turns) > 0.01 ? 1 : 0;
     }
     EXPECT_LT(static_cast<double>(different), 0.001 * static_cast<double>(mask.size()));
@@ -130,7 +140,8 @@ TEST_F(RealCrop, HardlyDependsOnTheOrderOfTheAxes)
     std::size_t different = 0;
     for (std::size_t z = 0; z < d.nz; ++z)
         for (std::size_t y = 0; y < d.ny; ++y)
-            for (std::size_t x = 0; x < d.nx; ++x) different += std::abs(a(x, y, z) - b(z, x, y)) > 1.0f ? 1 : 0;
+            for (std::size_t x = 0; x < d.nx; ++x)
+                different += std::abs(a(x, y, z) - b(z, x, y)) > 1.0f ? 1 : 0;
     EXPECT_LT(static_cast<double>(different), 0.001 * static_cast<double>(phase.size()));
 }
 

@@ -3,18 +3,21 @@
 #include "echoes.hpp"
 #include "qsmpi/phase/romeo.hpp"
 
-namespace qsmpi::phase {
-namespace {
+namespace qsmpi::phase
+{
+namespace
+{
 
 using namespace test;
 
-/// Tissue with a sphere of air 13 mm below the masks used here, 3 T, in Hz, plus a constant. Steepest step between
-/// neighbours inside: 45 Hz, 1.4 rad at 5 ms.
+/// Tissue with a sphere of air 13 mm below the masks used here, 3 T, in Hz, plus a constant. Steepest step
+/// between neighbours inside: 45 Hz, 1.4 rad at 5 ms.
 VolumeF head_field(const Grid& grid, double constant_hz = 0.0)
 {
     return from_function(grid, [&](const Vec3& r) {
         const Vec3 from_sphere{r[0] - 2.0, r[1], r[2] + 26.0};
-        return constant_hz + units::hz_per_ppm(3.0) * sphere_field(from_sphere, 8.0, 9.4, b0_along_z) + 1.5 * r[0];
+        return constant_hz + units::hz_per_ppm(3.0) * sphere_field(from_sphere, 8.0, 9.4, b0_along_z) +
+               1.5 * r[0];
     });
 }
 
@@ -39,7 +42,8 @@ TEST(RomeoTemplate, RecoversEveryEchoOfTheSphereFieldExactly)
         const auto result = unwrap_romeo_template(e.phase_rad, e.magnitude, e.echo_times_s, &mask);
         ASSERT_EQ(result.size(), 4u);
         // Round-off of float phases: the field is known to 1e-7 relative, phases reach 100 rad.
-        for (std::size_t k = 0; k < 4; ++k) EXPECT_EQ(wrong(result[k], field_hz, e.echo_times_s[k], mask, 1e-4), 0u) << k;
+        for (std::size_t k = 0; k < 4; ++k)
+            EXPECT_EQ(wrong(result[k], field_hz, e.echo_times_s[k], mask, 1e-4), 0u) << k;
     }
 }
 
@@ -49,7 +53,8 @@ TEST(RomeoTemplate, KeepsEchoesConsistentInNoise)
     const Grid grid = grid_of(40, 40, 30);
     const Mask mask = ball_mask(grid, 14.0);
     const VolumeF field_hz = head_field(grid);
-    const Echoes e = simulate_echoes(field_hz, VolumeF(grid, 10.0f), {0.004, 0.010, 0.016, 0.022, 0.028}, 1.0, 25.0);
+    const Echoes e =
+        simulate_echoes(field_hz, VolumeF(grid, 10.0f), {0.004, 0.010, 0.016, 0.022, 0.028}, 1.0, 25.0);
     const auto result = unwrap_romeo_template(e.phase_rad, e.magnitude, e.echo_times_s, &mask);
     for (std::size_t k = 0; k < 5; ++k) {
         EXPECT_EQ(wrong(result[k], field_hz, e.echo_times_s[k], mask, units::pi), 0u) << "echo " << k + 1;
@@ -59,7 +64,8 @@ TEST(RomeoTemplate, KeepsEchoesConsistentInNoise)
 
 TEST(RomeoTemplate, FindsTheAliasThatLaterEchoesContradict)
 {
-    // 150 Hz at 5 ms is 0.75 turns: from the first echo alone -50 Hz is as likely. At 11 and 17 ms only 150 Hz fits.
+    // 150 Hz at 5 ms is 0.75 turns: from the first echo alone -50 Hz is as likely. At 11 and 17 ms only 150
+    // Hz fits.
     const Grid grid = grid_of(24, 25, 22);
     const Mask mask = ball_mask(grid, 10.0);
     for (const double constant_hz : {150.0, -260.0}) {
@@ -76,10 +82,12 @@ TEST(RomeoTemplate, FindsTheAliasOfEachPartOfTheMask)
 {
     const Grid grid = grid_of(30, 16, 14);
     const Mask mask = mask_from(grid, [](const Vec3& r) { return std::abs(r[0]) > 3.0; });
-    const VolumeF field_hz = from_function(grid, [](const Vec3& r) { return r[0] < 0.0 ? 20.0 + r[1] : 170.0 + r[2]; });
+    const VolumeF field_hz =
+        from_function(grid, [](const Vec3& r) { return r[0] < 0.0 ? 20.0 + r[1] : 170.0 + r[2]; });
     const Echoes e = simulate_echoes(field_hz, VolumeF(grid, 20.0f), {0.005, 0.011, 0.017}, 1.0);
     const auto result = unwrap_romeo_template(e.phase_rad, e.magnitude, e.echo_times_s, &mask);
-    for (std::size_t k = 0; k < 3; ++k) EXPECT_EQ(wrong(result[k], field_hz, e.echo_times_s[k], mask, units::pi), 0u) << k;
+    for (std::size_t k = 0; k < 3; ++k)
+        EXPECT_EQ(wrong(result[k], field_hz, e.echo_times_s[k], mask, units::pi), 0u) << k;
 }
 
 TEST(RomeoTemplate, WorksWithOneEchoAndWithoutMagnitude)
