@@ -180,10 +180,10 @@ class OneProcess(Farm):
         self.assertEqual(len(self.events("started")), 104)
 
     def test_term_puts_running_jobs_back_at_once_and_the_next_run_finishes(self):
-        jobs = [job(f"j{i}", "sleep", seconds=0.7, file=self.file(f"o{i}")) for i in range(4)]
+        jobs = [job(f"j{i}", "sleep", seconds=1.0, file=self.file(f"o{i}")) for i in range(4)]
         for stop in (signal.SIGTERM, signal.SIGINT):
-            p = self.start(jobs, "max_attempts=1", "threads_per_job=1")
             before = len(self.events("started")) if os.path.exists(self.out) else 0
+            p = self.start(jobs, "max_attempts=1", "threads_per_job=1")
             self.until(self.started(before + 1))
             children = children_of(p.pid)
             begin = time.monotonic()
