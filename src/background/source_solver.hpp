@@ -1,0 +1,75 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "harmonics.hpp"
+#include "qsmpi/core/volume.hpp"
+#include "qsmpi/numerics/fft.hpp"
+#include "qsmpi/numerics/kernels.hpp"
+
+namespace qsmpi::background {
+
+/// Kinds of places for sources, by what is expected there.
+enum Region : std::uint8_t { no_signal = 0, tissue = 1, inside = 2 };
+
+/// Expected size of a source [ppm] in each Region.
+using SourceSizes = std::array<float, 3>;
+
+/// Sources y that explain a field: min || w (f - D P y - harmonics) ||^2 + || y ||^2, by conjugate gradients on the
+/// normal equations in the form that keeps the residual in the data (CGLS). P is the expected size of a source.
+///
+/// An iteration is two filters of the padded grid, with all vector updates fused into their rows. Memory: 3 volumes
+/// and a spectrum of the padded grid, 3 volumes of the box.
+class SourceSolver {
+public:
+    /// @param regions         of the box; padding counts as no_signal
+    /// @param squared_weight  of the box, 1 / variance [1/ppm^2], 0: no data. Both must outlive this
+    SourceSolver(const Grid& padded, const UnitVector& b0_direction_ijk, const Volume<std::uint8_t>& regions,
+                 const VolumeF& squared_weight);
+
+    /// Expected sizes for the next solve(). Sources outside the mask found so far stay, those inside are forgotten.
+    void set_sizes(const SourceSizes& sizes_ppm);
+    /// Improves the sources so that they explain `target_ppm` (box; finite) on the data, by so many iterations.
+    void solve(const VolumeF& target_ppm, int n_iterations);
+    /// Field on the box of the sources outside the mask and of the harmonics. After solve().
+    [[nodiscard]] VolumeF background_ppm();
+    /// out = D chi on the box, for a map on the box.
+    void dipole_field(const VolumeF& chi_ppm, VolumeF& out);
+
+    /// Gives back the memory that only solving needs, until the next call that needs it.
+    void release_scratch();
+
+    [[nodiscard]] int iterations() const { return iterations_; }
+    /// Norm of the gradient relative to where the last solve() began.
+    [[nodiscard]] double relative_residual() const { return relative_residual_; }
+
+private:
+    /// What the forward pass of one iteration yields.
+    struct Forward {
+        double norm_squared;               ///< || w (q - harmonics) ||^2 + || p ||^2
+        Harmonics::Coefficients harmonic;  ///< fit to q
+    };
+    [[nodiscard]] numerics::Spectrum& work();
+    void scale_by_region(std::size_t y, std::size_t z, const SourceSizes& sizes, const float* values, float* row) const;
+    [[nodiscard]] Forward forward(float beta);
+    [[nodiscard]] double backward(float alpha);
+    [[nodiscard]] numerics::TileBody multiply_by_dipole() const;
+
+    const Volume<std::uint8_t>& regions_;
+    const VolumeF& squared_weight_;
+    Dims box_, padded_;
+    numerics::Fft3 fft_;
+    numerics::DipoleKernel dipole_;
+    Harmonics harmonics_;
+    SourceSizes sizes_{};
+    VolumeF y_, gradient_, direction_;  // padded
+    VolumeF residual_, step_;           // box: f - D P y, and D P direction
+    VolumeF outside_;                   // box: field of the sources outside the mask; empty before the first solve
+    Harmonics::Coefficients harmonic_{};
+    numerics::Spectrum work_;
+    int iterations_ = 0;
+    double relative_residual_ = 0.0;
+};
+
+}  // namespace qsmpi::background
