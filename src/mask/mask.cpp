@@ -16,6 +16,9 @@ namespace {
 constexpr std::size_t sample_size = 200'000;
 // Enclosed gaps up to this volume are filled before the opening, which would widen them to holes of its own size.
 constexpr double small_hole_mm3 = 500.0;
+// A head, even in a tight box, leaves more than this part of the field of view without reliable phase; a crop from inside
+// a brain does not, and has no scalp to be cut off.
+constexpr double crop_fraction = 0.6;
 // An opening that leaves less than this part of the reliable voxels has lost the object.
 constexpr double smallest_kept_fraction = 0.2;
 
@@ -70,6 +73,7 @@ Mask compact_part(const Mask& reliable, double opening_mm)
     const auto& h = reliable.grid().voxel_mm;
     const double voxel_mm = *std::max_element(h.begin(), h.end());
     const auto n_reliable = static_cast<double>(numerics::count(reliable));
+    if (n_reliable > crop_fraction * static_cast<double>(reliable.size())) return numerics::largest_component(reliable);
     for (const double share : {1.0, 0.75, 0.5, 0.25}) {
         const double radius_mm = share * opening_mm;
         if (radius_mm < voxel_mm) break;
