@@ -16,7 +16,7 @@ template <typename Body>
 void for_each(std::size_t n, Body&& body)
 {
     std::exception_ptr error;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n > 1)
     for (std::size_t i = 0; i < n; ++i) {
         try {
             body(i);
@@ -33,7 +33,7 @@ template <typename Body>
 void for_each_dynamic(std::size_t n, Body&& body)
 {
     std::exception_ptr error;
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) if (n > 1)
     for (std::size_t i = 0; i < n; ++i) {
         try {
             body(i);
