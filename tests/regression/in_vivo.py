@@ -147,10 +147,9 @@ def broken_cohort(args, check, folder):
         lines = [line for line in output.splitlines() if f"sub-{subject}" in line and word.lower() in line.lower()]
         check.that(lines, f"{subject}: one line names the scan and '{word}'" + (f": {lines[0][:220]}" if lines else ""))
         check.that(not os.path.exists(os.path.join(out, f"sub-{subject}", "anat", f"sub-{subject}_Chimap.nii.gz")), f"{subject}: no map")
-    first_result = min(output.find("sub-good"), len(output))
     check.that(all(output.find(f"sub-{s}") != -1 for s in bad), "all findings are reported in one run")
     with open(os.path.join(out, "jobs.csv")) as file:
-        rows = {row["job"]: row for row in csv.DictReader(file)}
+        rows = {row["key"]: row for row in csv.DictReader(file)}
     check.that(all(rows[key]["state"] == "done" for key in rows if "good" in key) and sum("good" in k for k in rows) == 12,
                "the 12 good scans are done")
     maps = [check_map(check, "crop" if i % 2 else "brain", out, s, args, 0.6)[0] for i, s in enumerate(good[:2])]

@@ -13,7 +13,7 @@ int main()
         const double z = static_cast<double>(i / (32 * 32));
         field_ppm[i] = static_cast<float>(-2.0 / 3.0 * std::cos(2.0 * 3.14159265358979 * 4.0 * z / 32.0));
     }
-    const auto result = qsmpi::inversion::tkd(field_ppm, mask, {0.0, 0.0, 1.0}, {.pad_voxels = 0, .pad_fraction = 0.0});
+    const auto result = qsmpi::inversion::tkd(field_ppm, mask, {0.0, 0.0, 1.0}, {.correct_underestimation = false, .pad_voxels = 0, .pad_fraction = 0.0});
     std::printf("chi of a plane wave: %.2f\n", static_cast<double>(result.chi_ppm(16, 16, 16)));
     return 0;
 }
