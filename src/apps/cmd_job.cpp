@@ -16,7 +16,12 @@ int cmd_job(const Arguments& arguments)
     runtime::enter_child();
     CommandLine line("job", "do one job of a run, given as JSON on standard input", "", "qsmpi job < job.json");
     if (!line.parse(arguments)) return exit_done;
-    auto spec = nlohmann::json::parse(runtime::read_payload()).get<pipeline::JobSpec>();
+    const auto payload = nlohmann::json::parse(runtime::read_payload());
+    if (payload.contains("nothing")) {  // what a job costs besides its work: benchmarks/scaling
+        runtime::write_result(nlohmann::json(pipeline::JobResult{}).dump());
+        return exit_done;
+    }
+    auto spec = payload.get<pipeline::JobSpec>();
     spec.threads = runtime::threads_given(spec.threads);
     parallel::set_threads(spec.threads);
     log::set_context("job=" + spec.acquisition.key);
