@@ -7,6 +7,7 @@
 // One line for each method; x.cpp defines its row, x_method. The first is the default.
 #define QSMPI_BACKGROUND_METHODS(row) \
     row(separation)                   \
+    row(pdf)                          \
     row(vsharp)
 
 namespace qsmpi::background {

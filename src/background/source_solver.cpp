@@ -28,7 +28,7 @@ VolumeF zeros(const Grid& grid)
 }  // namespace
 
 SourceSolver::SourceSolver(const Grid& padded, const UnitVector& b0_direction_ijk,
-                           const Volume<std::uint8_t>& regions, const VolumeF& squared_weight)
+                           const Volume<std::uint8_t>& regions, const VolumeF& squared_weight, LowOrder low_order)
     : regions_(regions),
       squared_weight_(squared_weight),
       box_(regions.dims()),
@@ -36,9 +36,15 @@ SourceSolver::SourceSolver(const Grid& padded, const UnitVector& b0_direction_ij
       fft_(padded),
       dipole_(padded, b0_direction_ijk),
       harmonics_(squared_weight.grid(), squared_weight),
+      low_order_(low_order),
       y_(zeros(padded)),
       residual_(squared_weight.grid())
 {
+}
+
+Harmonics::Coefficients SourceSolver::fit_residual() const
+{
+    return low_order_ == LowOrder::fitted ? harmonics_.fit(residual_, squared_weight_) : Harmonics::Coefficients{};
 }
 
 numerics::Spectrum& SourceSolver::work()
@@ -127,7 +133,9 @@ SourceSolver::Forward SourceSolver::forward(float beta)
     Harmonics::Coefficients total{};
     for (const auto& m : moments)
         for (std::size_t i = 0; i < total.size(); ++i) total[i] += m[i];
-    Forward result{in_order(step_squared) + in_order(direction_squared), harmonics_.fit(total)};
+    Forward result{in_order(step_squared) + in_order(direction_squared), {}};
+    if (low_order_ == LowOrder::left_out) return result;
+    result.harmonic = harmonics_.fit(total);
     // || w (q - H c) ||^2 = || w q ||^2 - <H^T w^2 q, c> for the least-squares c.
     for (std::size_t i = 0; i < total.size(); ++i) result.norm_squared -= total[i] * result.harmonic[i];
     return result;
@@ -168,7 +176,7 @@ double SourceSolver::backward(float alpha)
     return in_order(squared);
 }
 
-void SourceSolver::solve(const VolumeF& target_ppm, int n_iterations)
+void SourceSolver::solve(const VolumeF& target_ppm, int n_iterations, double tolerance)
 {
     parallel::for_blocks(residual_.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) residual_[i] = target_ppm[i] - (outside_.empty() ? 0.0F : outside_[i]);
@@ -176,11 +184,11 @@ void SourceSolver::solve(const VolumeF& target_ppm, int n_iterations)
     step_ = zeros(residual_.grid());
     direction_ = zeros(y_.grid());
     gradient_ = zeros(y_.grid());
-    harmonic_ = harmonics_.fit(residual_, squared_weight_);
+    harmonic_ = fit_residual();
     const double start = backward(0.0F);
     double squared = start;
     float beta = 0.0F;
-    for (int k = 0; k < n_iterations && squared > 1e-12 * start; ++k) {
+    for (int k = 0; k < n_iterations && squared > tolerance * tolerance * start; ++k) {
         const Forward f = forward(beta);
         const double alpha = squared / f.norm_squared;
         for (std::size_t i = 0; i < harmonic_.size(); ++i) harmonic_[i] -= alpha * f.harmonic[i];
@@ -198,7 +206,7 @@ VolumeF SourceSolver::background_ppm()
     sizes[inside] = 0.0F;
     if (outside_.empty()) outside_ = VolumeF(residual_.grid());
     VolumeF background(residual_.grid());
-    const auto c = harmonics_.fit(residual_, squared_weight_);
+    const auto c = fit_residual();
     const float* position = harmonics_.positions();
     fft_.filter_rows(
         padded_, [&](std::size_t y, std::size_t z, float* row) { scale_by_region(y, z, sizes, &y_(0, y, z), row); }, box_,

@@ -16,6 +16,9 @@ enum Region : std::uint8_t { no_signal = 0, tissue = 1, inside = 2 };
 /// Expected size of a source [ppm] in each Region.
 using SourceSizes = std::array<float, 3>;
 
+/// Whether low-order harmonics may explain a part of the field that no source explains.
+enum class LowOrder { fitted, left_out };
+
 /// Sources y that explain a field: min || w (f - D P y - harmonics) ||^2 + || y ||^2, by conjugate gradients on the
 /// normal equations in the form that keeps the residual in the data (CGLS). P is the expected size of a source.
 ///
@@ -26,12 +29,13 @@ public:
     /// @param regions         of the box; padding counts as no_signal
     /// @param squared_weight  of the box, 1 / variance [1/ppm^2], 0: no data. Both must outlive this
     SourceSolver(const Grid& padded, const UnitVector& b0_direction_ijk, const Volume<std::uint8_t>& regions,
-                 const VolumeF& squared_weight);
+                 const VolumeF& squared_weight, LowOrder low_order = LowOrder::fitted);
 
     /// Expected sizes for the next solve(). Sources outside the mask found so far stay, those inside are forgotten.
     void set_sizes(const SourceSizes& sizes_ppm);
-    /// Improves the sources so that they explain `target_ppm` (box; finite) on the data, by so many iterations.
-    void solve(const VolumeF& target_ppm, int n_iterations);
+    /// Improves the sources so that they explain `target_ppm` (box; finite) on the data, by at most so many iterations;
+    /// stops when relative_residual() is below the tolerance.
+    void solve(const VolumeF& target_ppm, int n_iterations, double tolerance = 1e-6);
     /// Field on the box of the sources outside the mask and of the harmonics. After solve().
     [[nodiscard]] VolumeF background_ppm();
     /// out = D chi on the box, for a map on the box.
@@ -51,6 +55,7 @@ private:
         Harmonics::Coefficients harmonic;  ///< fit to q
     };
     [[nodiscard]] numerics::Spectrum& work();
+    [[nodiscard]] Harmonics::Coefficients fit_residual() const;
     void scale_by_region(std::size_t y, std::size_t z, const SourceSizes& sizes, const float* values, float* row) const;
     [[nodiscard]] Forward forward(float beta);
     [[nodiscard]] double backward(float alpha);
@@ -62,6 +67,7 @@ private:
     numerics::Fft3 fft_;
     numerics::DipoleKernel dipole_;
     Harmonics harmonics_;
+    LowOrder low_order_;
     SourceSizes sizes_{};
     VolumeF y_, gradient_, direction_;  // padded
     VolumeF residual_, step_;           // box: f - D P y, and D P direction
