@@ -5,6 +5,7 @@
 
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/core/hash.hpp"
+#include "qsmpi/runtime/run.hpp"
 
 namespace qsmpi::runtime {
 namespace {

@@ -35,7 +35,4 @@ private:
     Shard shard_;
 };
 
-/// The shard that does a job: from its key alone, so that adding jobs moves none.
-[[nodiscard]] int shard_of(const std::string& key, int shard_count);
-
 }  // namespace qsmpi::runtime

@@ -60,6 +60,9 @@ inline constexpr int exit_interrupted = 75;   ///< signal or deadline: run again
 [[nodiscard]] int run_jobs(comm::Communicator& comm, const std::vector<Job>& jobs, const RunOptions& options,
                            const std::function<bool(const Job&)>& outputs_complete = {});
 
+/// The shard that does a job: from its key alone, so that adding jobs moves none.
+[[nodiscard]] int shard_of(const std::string& key, int shard_count);
+
 /// For rank 0 when there is nothing to run (bad input, --dry-run): releases the ranks that wait in run_jobs and
 /// ends communication. Harmless with one process.
 void dismiss(comm::Communicator& comm);
