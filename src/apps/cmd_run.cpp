@@ -136,7 +136,6 @@ void settle(RunArguments& a)
     a.run.output_dir = fs::absolute(a.out).lexically_normal();
     a.run.child_command = {fs::read_symlink("/proc/self/exe").string(), "job"};
     a.run.memory_limit_bytes = static_cast<std::uint64_t>(a.memory_limit_gib * 1024.0 * 1024.0 * 1024.0);
-    a.run.progress = !a.no_progress;
     log::set_level(log::level_from(a.log_level));
 }
 
@@ -337,8 +336,8 @@ int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Com
     int code = runtime::run_jobs(comm, work->jobs, a.run, [&](const runtime::Job& job) {
         return pipeline::outputs_complete(work->specs.at(job.key));
     });
-    if (n_done > 0 && a.run.shard_count == 1 && code != runtime::exit_io)
-        io::remove_stale_temporaries(a.run.output_dir);
+    // Of children and runs that were killed. Not in a shard: others may be writing on other hosts.
+    if (a.run.shard_count == 1 && code != runtime::exit_io) io::remove_stale_temporaries(a.run.output_dir);
     if (code == runtime::exit_all_done || code == runtime::exit_some_failed) {
         if (a.run.shard_count == 1 && (n_done > 0 || !fs::exists(a.run.output_dir / "contact_sheet.png"))) draw_sheet(a);
         if (code == runtime::exit_all_done && work->some_refused) {

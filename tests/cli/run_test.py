@@ -210,7 +210,13 @@ class Identical(Case):
             process = subprocess.Popen([*command, "run", bids, out, *FAST, "--max-jobs", "1"], stdin=subprocess.DEVNULL,
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(), start_new_session=True)
             journal = os.path.join(out, "journal.jsonl")
-            done = lambda: os.path.exists(journal) and open(journal, encoding="utf-8").read().count('"done"') >= more
+
+            def done():
+                if not os.path.exists(journal):
+                    return False
+                with open(journal, encoding="utf-8") as file:
+                    return file.read().count('"done"') >= more
+
             wait_for(lambda: done() or process.poll() is not None)
             time.sleep(0.05 * more)
             self.kill_all(process, out)
@@ -218,25 +224,32 @@ class Identical(Case):
         assert_same_tree(self, out, self.path("calm"))
 
     def kill_all(self, process, out):
-        """Every process whose arguments name this output folder, and the launcher with all its own."""
-        victims = {process.pid}
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    if out.encode() in file.read():
-                        victims.add(int(pid))
-                with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-                    if int(file.read().rsplit(")", 1)[1].split()[1]) in victims:
-                        victims.add(int(pid))
-            except (OSError, ValueError):
-                continue
-        for pid in victims:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        """Every process whose arguments name this output folder, their children, and the launcher; until none is left."""
+        def victims():
+            found = set()
+            for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+                try:
+                    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+                        state, parent = file.read().rsplit(")", 1)[1].split()[:2]
+                    with open(f"/proc/{pid}/cmdline", "rb") as file:
+                        named = out.encode() in file.read()
+                except OSError:
+                    continue
+                if state != "Z" and pid != os.getpid() and (named or pid == process.pid or int(parent) in found):
+                    found.add(pid)
+            return found
+
+        def gone():
+            for pid in (alive := victims()):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not alive
+
+        wait_for(gone)
         process.wait()
-        time.sleep(0.3)  # children notice that their supervisor is gone
+        time.sleep(0.5)  # zombies are reaped, and children notice that their supervisor is gone
 
     def test_after_kill_9_of_everything_and_a_resume(self):
         self.killed_and_resumed([QSMPI])
