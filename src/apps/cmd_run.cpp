@@ -26,11 +26,6 @@
 #include "run_report.hpp"
 #include "wisdom.hpp"
 
-namespace qsmpi::runtime {
-/// Of the runtime's own source: which part of an array does a job.
-[[nodiscard]] int shard_of(const std::string& key, int shard_count);
-}  // namespace qsmpi::runtime
-
 namespace qsmpi::apps {
 namespace {
 

@@ -239,17 +239,21 @@ class Identical(Case):
                     found.add(pid)
             return found
 
+        killed = set()
+
         def gone():
             for pid in (alive := victims()):
                 try:
                     os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
                 except ProcessLookupError:
                     pass
             return not alive
 
         wait_for(gone)
         process.wait()
-        time.sleep(0.5)  # zombies are reaped, and children notice that their supervisor is gone
+        # Orphans stay as zombies until init has reaped them.
+        wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in killed))
 
     def test_after_kill_9_of_everything_and_a_resume(self):
         self.killed_and_resumed([QSMPI])
