@@ -67,7 +67,7 @@ class Farm(unittest.TestCase):
         return os.path.join(self.folder, name)
 
     def start(self, jobs, *options, ranks=0, launcher=()):
-        jobs_file = self.file("jobs.json")
+        jobs_file = self.file(f"jobs-{len(self.processes)}.json")  # an earlier one may still be reading its own
         with open(jobs_file, "w") as f:
             json.dump(jobs, f)
         command = [f"{BIN}/farm", f"{BIN}/fake_job", self.out, jobs_file, *options]
@@ -279,7 +279,7 @@ class OneProcess(Farm):
     def test_shards_do_each_job_once_on_one_output(self):
         jobs = [job(f"j{i}", file=self.file(f"o{i}")) for i in range(40)]
         running = [self.start(jobs, f"shard_index={i}", "shard_count=3") for i in range(3)]
-        self.assertEqual([self.finish(p) for p in running], [0, 0, 0])
+        self.assertEqual([self.finish(p) for p in running], [0, 0, 0], self.text)
         keys = []
         for i in range(3):
             with open(f"{self.out}/journal.{i}-of-3.jsonl") as f:
