@@ -14,8 +14,8 @@
 #include "chain_arguments.hpp"
 #include "cli.hpp"
 #include "commands.hpp"
-#include "contact_sheet.hpp"
 #include "content_check.hpp"
+#include "group_level.hpp"
 #include "qsmpi/comm/communicator.hpp"
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/io/bids.hpp"
@@ -209,32 +209,15 @@ void write_status(const RunArguments& a, int code)
     io::write_file_atomic(a.run.output_dir / ("status" + shard_suffix(a.run)), str(code, "\n"));
 }
 
-void draw_sheet(const RunArguments& a)
+/// For a job script, which may see no exit code (mpirun with recovery hides it). Another run's status is left alone.
+void leave_status(const RunArguments& a, int code)
 {
+    if (a.dry_run || !fs::is_directory(a.run.output_dir) || fs::exists(a.run.output_dir / "status")) return;
     try {
-        const auto maps = find_maps(a.run.output_dir);
-        if (!maps.empty()) draw_contact_sheet(maps, a.run.output_dir / "contact_sheet.png", 0.1);
-    } catch (const Error& e) {
-        log::warn(str("no contact sheet: ", e.what()));  // the maps are there all the same
+        write_status(a, code);
+    } catch (const Error&) {
+        return;  // what went wrong was said already
     }
-}
-
-int group_level(const RunArguments& a)
-{
-    const auto maps = find_maps(a.run.output_dir);
-    require(!maps.empty(), str(a.out, ": no maps to gather; run the participant level first"));
-    draw_sheet(a);
-    std::string table = "scan,map\n";
-    for (const fs::path& map : maps) {
-        std::string scan = map.filename().string();
-        scan.erase(scan.rfind("_Chimap"));
-        table += scan + "," + fs::relative(map, a.run.output_dir).string() + "\n";
-    }
-    io::write_file_atomic(a.run.output_dir / "maps.csv", table);
-    const std::size_t n = io::remove_stale_temporaries(a.run.output_dir);
-    if (n > 0) log::info(str("removed ", n, " unfinished files of earlier runs"));
-    log::info(str(maps.size(), " maps are listed in maps.csv and drawn on contact_sheet.png"));
-    return exit_done;
 }
 
 volatile std::sig_atomic_t asked_to_stop = 0;
@@ -277,6 +260,13 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
     std::cerr << findings_text(report.findings) << std::flush;
     write_report(a, report);
     work.some_refused = has_error(report.findings);
+    const bool filter_is_broken = std::any_of(report.findings.begin(), report.findings.end(), [&](const io::Finding& f) {
+        return f.severity == io::Severity::error && !a.scan.filter_file.empty() && f.file == a.scan.filter_file.string();
+    });
+    if (filter_is_broken) {
+        log::error("nothing is run: the filter file does not say what to select");
+        return std::nullopt;
+    }
     if (sizes.empty()) {
         if (a.run.shard_count > 1 && checked.empty() && !work.some_refused) return work;  // an empty shard is done
         log::error(str("no scan in ", a.bids, " can be run", work.some_refused ? "; see the errors above" : ""));
@@ -294,13 +284,26 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
     return work;
 }
 
+/// Results written over or between raw data would spoil both.
+void refuse_output_among_the_data(const RunArguments& a)
+{
+    const fs::path inside = fs::weakly_canonical(a.run.output_dir).lexically_relative(fs::canonical(a.bids));
+    const std::string first = inside.empty() ? ".." : inside.begin()->string();
+    if (first == "." || first.starts_with("sub-"))
+        throw InputError(str(a.run.output_dir.string(), " is part of the raw data in ", a.bids,
+                             "; name another output folder, for example ", a.bids, "/derivatives/qsmpi"));
+}
+
 /// Everything that rank 0 does. Sets `ended` once the runtime has ended communication.
 int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Communicator& comm, bool& ended)
 {
     const auto start = Clock::now();
     if (!fs::is_directory(a.bids)) throw InputError(str(a.bids, " is not a folder"));
+    refuse_output_among_the_data(a);
     if (a.dry_run) return dry_run(a, options);
-    if (a.level == "group") return group_level(a);
+    if (a.level == "group") return group_level(a.run.output_dir);
+    // Until this run ends there is no status: an earlier one must not be taken for ours.
+    fs::remove(a.run.output_dir / ("status" + shard_suffix(a.run)));
     std::optional<Work> work;
     {
         const StopBeforeJobs stop;
@@ -316,12 +319,17 @@ int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Com
     }
     pipeline::write_dataset_files(a.run.output_dir, options, a.bids);
 
-    std::size_t n_done = 0;
+    std::size_t n_done = 0, n_failed = 0;
     runtime::ProgressPrinter printer(isatty(STDERR_FILENO) != 0,
                                      [](std::string_view text) { std::cerr << text << std::flush; });
     a.run.on_progress = [&](const runtime::Progress& p) {
         n_done = p.done + p.failed;
-        if (!a.no_progress) printer(p);
+        if (!a.no_progress) {
+            printer(p);
+        } else if (p.failed > n_failed) {
+            log::error(p.job_line);
+        }
+        n_failed = p.failed;
     };
     if (a.run.deadline_s > 0.0) {
         const double elapsed_s = std::chrono::duration<double>(Clock::now() - start).count();
@@ -334,7 +342,7 @@ int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Com
     // Of children and runs that were killed. Not in a shard: others may be writing on other hosts.
     if (a.run.shard_count == 1 && code != runtime::exit_io) io::remove_stale_temporaries(a.run.output_dir);
     if (code == runtime::exit_all_done || code == runtime::exit_some_failed) {
-        if (a.run.shard_count == 1 && (n_done > 0 || !fs::exists(a.run.output_dir / "contact_sheet.png"))) draw_sheet(a);
+        if (a.run.shard_count == 1 && (n_done > 0 || !fs::exists(a.run.output_dir / "contact_sheet.png"))) draw_sheet(a.run.output_dir);
         if (code == runtime::exit_all_done && work->some_refused) {
             code = exit_some_failed;
             write_status(a, code);
@@ -351,8 +359,8 @@ int cmd_run(const Arguments& arguments, int& argc, char**& argv)
     const bool speaks = comm->rank() == 0;
     int code = exit_done;
     bool ended = false;
+    RunArguments a;
     try {
-        RunArguments a;
         CommandLine line = command_line(a);
         if (line.parse(arguments, speaks ? Voice::loud : Voice::mute)) {
             settle(a);
@@ -369,7 +377,10 @@ int cmd_run(const Arguments& arguments, int& argc, char**& argv)
         code = speaks ? report_exception("run") : exit_done;  // all ranks end here together
     } catch (...) {
         code = report_exception("run");
-        if (speaks && !ended) runtime::dismiss(*comm);
+        if (speaks && !ended) {
+            leave_status(a, code);
+            runtime::dismiss(*comm);
+        }
         ended = true;
     }
     if (!ended) comm->finish(true);

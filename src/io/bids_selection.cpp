@@ -80,6 +80,8 @@ void Selection::read_filter_file(const fs::path& file, std::vector<Finding>& fin
         content = nlohmann::json::parse(read_file(file));
     } catch (const nlohmann::json::parse_error& e) {
         return complain(Severity::error, "", "", str("not valid JSON at byte ", e.byte), shape);
+    } catch (const nlohmann::json::exception& e) {
+        return complain(Severity::error, "", "", e.what(), shape);
     } catch (const IoError& e) {
         return complain(Severity::error, "", "", e.what(), "name an existing file as --bids-filter-file");
     }

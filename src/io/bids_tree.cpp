@@ -121,6 +121,8 @@ void load_sidecar(const fs::path& bids_dir, SidecarFile& file)
         if (!file.content.is_object()) file.error = "the file holds no JSON object";
     } catch (const nlohmann::json::parse_error& e) {
         file.error = str("not valid JSON at byte ", e.byte);
+    } catch (const nlohmann::json::exception& e) {  // a number that no double holds, for example
+        file.error = str("JSON that cannot be used: ", e.what());
     } catch (const IoError& e) {
         file.error = e.what();
     }

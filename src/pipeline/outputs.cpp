@@ -98,6 +98,16 @@ void write_image(const Chain& chain, const Output& output, const fs::path& file)
     }
 }
 
+// A copy that broke off, or a disk that filled, leaves an image shorter than its header says.
+bool is_whole(const fs::path& image)
+{
+    try {
+        return !io::looks_truncated(image, io::read_nifti_header(image));
+    } catch (const Error&) {
+        return false;
+    }
+}
+
 // The voxel nearest to the mask's centre of mass: where the slices of the picture cross.
 Dims centre_of(const Mask& mask)
 {
@@ -135,7 +145,10 @@ bool outputs_complete(const JobSpec& spec)
     const auto files = output_files(spec);
     return std::all_of(files.begin(), files.end(), [&](const fs::path& file) {
         std::error_code missing;
-        return fs::exists(spec.output_dir / file, missing);
+        const fs::path path = spec.output_dir / file;
+        if (file.extension() == ".gz") return is_whole(path);
+        const auto bytes = fs::file_size(path, missing);
+        return !missing && bytes > 0;
     });
 }
 

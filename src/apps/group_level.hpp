@@ -1,0 +1,13 @@
+#pragma once
+#include <filesystem>
+
+namespace qsmpi::apps {
+
+/// Draws all maps of an output folder on its contact sheet; a failure is a warning, the maps are there all the same.
+void draw_sheet(const std::filesystem::path& output_dir);
+
+/// What `qsmpi run ... group` does: contact sheet and list of all maps. Returns the exit code.
+/// @throws InputError if there are no maps
+[[nodiscard]] int group_level(const std::filesystem::path& output_dir);
+
+}  // namespace qsmpi::apps
