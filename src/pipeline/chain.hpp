@@ -123,6 +123,9 @@ void publish_outputs(const Chain& chain, const std::string& hash);
 struct Method {
     std::string stage, name, sentence, citation;
 };
+inline constexpr const char* bipolar_method = "bipolar correction";
+inline constexpr const char* offset_method = "MCPC-3D-S";
+inline constexpr const char* nonlinear_method = "nonlinear complex fit";
 [[nodiscard]] std::vector<Method> methods_of(const ChainOptions& options);
 
 }  // namespace qsmpi::pipeline

@@ -14,14 +14,14 @@ namespace fs = std::filesystem;
 void add_phase_methods(std::vector<Method>& methods, const ChainOptions& o)
 {
     if (o.bipolar != "off")
-        methods.push_back({"phase", "bipolar correction",
+        methods.push_back({"phase", bipolar_method,
                            o.bipolar == "on" ? "The phase by which odd and even echoes of a bipolar readout differ was removed."
                                              : "Where odd and even echoes of three or more differed in phase (bipolar readout), "
                                                "the difference was removed.",
                            "Eckstein K. Phase combination and applications in MRI. Thesis, TU Wien, 2021. "
                            "doi:10.34726/hss.2021.43447"});
     if (o.offset_removal)
-        methods.push_back({"phase", "MCPC-3D-S",
+        methods.push_back({"phase", offset_method,
                            str("The coil phase at echo time 0 was estimated from the first two echoes, smoothed with a Gaussian of ",
                                o.offset_sigma_mm, " mm, and removed (MCPC-3D-S)."),
                            "Eckstein K et al. Computationally efficient combination of multi-channel phase data from "
@@ -51,7 +51,7 @@ void add_field_methods(std::vector<Method>& methods, const ChainOptions& o)
                                     "magnitude times squared echo time.",
                        ""});
     if (o.field_map == "nonlinear" && !o.per_echo)
-        methods.push_back({"field", "nonlinear complex fit",
+        methods.push_back({"field", nonlinear_method,
                            "It was refined by a nonlinear least-squares fit of the complex signal of all echoes.",
                            "Liu T et al. Nonlinear formulation of the magnetic field to source relationship for robust "
                            "quantitative susceptibility mapping. Magn Reson Med 69:467-476, 2013. doi:10.1002/mrm.24272"});

@@ -39,6 +39,27 @@ std::string source_uri(const fs::path& file)
     return "bids:raw:" + (inside.empty() ? file.filename() : inside).generic_string();
 }
 
+// Some steps are left out when the data do not call for them: the options alone do not tell.
+bool happened(const Method& method, const Chain& chain)
+{
+    const auto notes = chain.notes.value("phase", nlohmann::json::object());
+    if (method.name == bipolar_method) return notes.value("bipolar_corrected", false);
+    if (method.name == offset_method) return notes.value("offset_removed", false);
+    if (method.name == nonlinear_method) return chain.echo_times_s.size() > 1;
+    return true;
+}
+
+std::vector<fs::path> sources_of(const io::Acquisition& acquisition)
+{
+    std::vector<fs::path> sources;
+    for (const io::Echo& echo : acquisition.echoes)
+        for (const io::ImageRef* image : {&echo.magnitude, &echo.phase, &echo.real, &echo.imaginary})
+            if (image->present()) sources.push_back(image->file);
+    std::sort(sources.begin(), sources.end());
+    sources.erase(std::unique(sources.begin(), sources.end()), sources.end());
+    return sources;
+}
+
 }  // namespace
 
 Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix, const std::string& hash)
@@ -61,7 +82,7 @@ Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix,
     for (const Stage& stage : stage_table()) {
         for (const std::string& name : stage.options) parameters[name] = options.at(name);
         for (const Method& method : used)
-            if (method.stage == stage.name) methods[stage.name].push_back(method.name);
+            if (method.stage == stage.name && happened(method, chain)) methods[stage.name].push_back(method.name);
         if (chain.notes.contains(stage.name)) {
             Json notes = chain.notes.at(stage.name);
             if (const auto own = notes.find("warnings"); own != notes.end()) {
@@ -78,7 +99,7 @@ Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix,
     j["Findings"] = std::move(findings);
     j["PhaseScaling"] = chain.notes.at("phase").at(phase_scaling_note);
     j["Sources"] = Json::array();
-    for (const fs::path& file : acquisition.files()) j["Sources"].push_back(source_uri(file));
+    for (const fs::path& file : sources_of(acquisition)) j["Sources"].push_back(source_uri(file));
     j["Warnings"] = std::move(warnings);
     j["GeneratedBy"] = {{"Name", "qsmpi"}, {"Version", version()}, {"Commit", commit()}};
     j["InputHash"] = chain.spec.input_hash;

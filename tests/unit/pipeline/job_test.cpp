@@ -1,63 +1,16 @@
 #include "qsmpi/pipeline/job.hpp"
 
-#include <csignal>
-#include <cstdlib>
-#include <filesystem>
+#include <cmath>
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
-#include <sys/resource.h>
-
-#include "qsmpi/core/log.hpp"
-#include "qsmpi/io/file.hpp"
-#include "qsmpi/io/hdf5_record.hpp"
+#include "job_support.hpp"
 #include "qsmpi/io/nifti.hpp"
-#include "tiny_scan.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
 
-namespace fs = std::filesystem;
-using nlohmann::json;
-using test::TinyScan;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-/// Stages that a run executes, without what follows them.
-std::vector<std::string> stages_run(const JobSpec& spec, JobResult* result = nullptr)
-{
-    std::vector<std::string> stages;
-    const JobResult r = run_job(spec, [&](const std::string& stage, double fraction) {
-        EXPECT_GE(fraction, 0.0);
-        EXPECT_LE(fraction, 1.0);
-        if (stage != "record" && stage != "publish") stages.push_back(stage);
-    });
-    EXPECT_NE(r.state, "failed") << r.message;
-    if (result) *result = r;
-    return stages;
-}
-
-json sidecar_of(const JobSpec& spec, const std::string& suffix)
-{
-    return json::parse(io::read_file(spec.output_dir / ("sub-01/anat/sub-01_run-2_" + suffix + ".json")));
-}
-
-fs::path image_of(const JobSpec& spec, const std::string& suffix)
-{
-    return spec.output_dir / ("sub-01/anat/sub-01_run-2_" + suffix + ".nii.gz");
-}
-
-std::map<std::string, std::string> tree(const fs::path& folder)
-{
-    std::map<std::string, std::string> files;
-    if (fs::exists(folder))
-        for (const auto& entry : fs::recursive_directory_iterator(folder))
-            if (entry.is_regular_file())
-                files[fs::relative(entry.path(), folder)] = io::read_file(entry.path());
-    return files;
-}
 
 double mean_in(const VolumeF& v, const Mask& mask)
 {
@@ -66,14 +19,6 @@ double mean_in(const VolumeF& v, const Mask& mask)
         if (mask[i]) sum += static_cast<double>(v[i]), n += 1;
     return sum / n;
 }
-
-class Job : public ::testing::Test {
-protected:
-    void SetUp() override { log::set_sink({}); }
-    void TearDown() override { unsetenv("QSMPI_INJECT"); }
-};
-
-const std::vector<std::string> all_stages = stage_names();
 
 }  // namespace
 
@@ -127,6 +72,7 @@ TEST_F(Job, PublishesEveryFileWithItsSidecarAndTheGeometryOfTheScan)
     }
     EXPECT_FALSE(sidecar_of(spec, "fieldmap").at("Parameters").contains("inversion")) << "made before the inversion";
     EXPECT_TRUE(sidecar_of(spec, "Chimap").at("Parameters").contains("inversion"));
+    EXPECT_EQ(sidecar_of(spec, "Chimap").at("Method").at("phase"), json({"MCPC-3D-S"})) << "no bipolar readout, no claim";
     EXPECT_GT(fs::file_size(spec.output_dir / "sub-01/anat/sub-01_run-2_Chimap.png"), 100u);
     for (const std::string& file : result.outputs) EXPECT_TRUE(fs::exists(spec.output_dir / file)) << file;
     for (const auto& [name, content] : tree(spec.output_dir)) EXPECT_EQ(name.find(".tmp."), std::string::npos) << name;
@@ -208,95 +154,6 @@ TEST_F(Job, PublishesAgainFromTheRecordWhenAnOutputIsGone)
     EXPECT_EQ(tree(spec.output_dir), before);
 }
 
-TEST_F(Job, MakesADamagedRecordAgain)
-{
-    const TinyScan scan;
-    JobSpec spec = scan.job();
-    stages_run(spec);
-    const auto before = tree(spec.output_dir);
-    const fs::path record = spec.output_dir / "intermediates/sub-01_run-2.h5";
-    const std::string content = io::read_file(record);
-    for (const std::string& broken : {std::string("not HDF5 at all"), content.substr(0, content.size() / 2)}) {
-        io::write_file_atomic(record, broken);
-        fs::remove(image_of(spec, "Chimap"));
-        EXPECT_EQ(stages_run(spec), all_stages);
-        EXPECT_TRUE(tree(spec.output_dir) == before);
-    }
-}
-
-TEST_F(Job, KeepsFinishedStagesWhenALaterOneFails)
-{
-    const TinyScan scan;
-    const JobSpec spec = scan.job();
-    setenv("QSMPI_INJECT", "throw@chi", 1);
-    const JobResult failed = run_job(spec);
-    EXPECT_EQ(failed.state, "failed");
-    EXPECT_THAT(failed.message, HasSubstr("sub-01_run-2: chi: "));
-    EXPECT_FALSE(outputs_complete(spec));
-    unsetenv("QSMPI_INJECT");
-    EXPECT_THAT(stages_run(spec), ElementsAre("chi"));
-}
-
-TEST_F(Job, InjectsFaultsOnlyWhereAsked)
-{
-    const TinyScan scan;
-    setenv("QSMPI_INJECT", "throw@chi@sub-99", 1);
-    EXPECT_EQ(run_job(scan.job()).state, "done");
-    setenv("QSMPI_INJECT", "throw@publish@sub-01_run-2", 1);
-    JobSpec spec = scan.job();
-    spec.output_dir = scan.folder() / "other";
-    EXPECT_EQ(run_job(spec).state, "failed");
-}
-
-TEST_F(Job, ACrashLeavesNoFileUnderAFinalName)
-{
-    GTEST_FLAG_SET(death_test_style, "threadsafe");
-    const TinyScan scan;
-    const JobSpec spec = scan.job();
-    EXPECT_EXIT(
-        {
-            setenv("QSMPI_INJECT", "segfault@publish", 1);
-            (void)run_job(spec);
-        },
-        ::testing::KilledBySignal(SIGSEGV), "");
-}
-
-TEST_F(Job, ReportsWhatIsWrongWithoutThrowing)
-{
-    const TinyScan scan;
-    JobSpec spec = scan.job();
-    spec.acquisition.echoes[1].phase.file = scan.folder() / "gone.nii.gz";
-    const JobResult missing = run_job(spec);
-    EXPECT_EQ(missing.state, "failed");
-    EXPECT_THAT(missing.message, HasSubstr("sub-01_run-2: phase: "));
-    EXPECT_THAT(missing.message, HasSubstr("gone.nii.gz"));
-    EXPECT_EQ(missing.message.find('\n'), std::string::npos);
-
-    spec = scan.job();
-    spec.options.inversion = "magic";
-    EXPECT_THAT(run_job(spec).message, HasSubstr("'magic'"));
-    spec = scan.job();
-    spec.options.mask = "/nowhere/{sub}.nii.gz";
-    EXPECT_THAT(run_job(spec).message, HasSubstr("/nowhere/01.nii.gz"));
-}
-
-TEST_F(Job, SaysThatTheDiskIsFull)
-{
-    const TinyScan scan;
-    const JobSpec spec = scan.job();
-    rlimit old{};
-    getrlimit(RLIMIT_FSIZE, &old);
-    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit small{30'000, old.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &small);
-    const JobResult result = run_job(spec);
-    setrlimit(RLIMIT_FSIZE, &old);
-    std::signal(SIGXFSZ, handler);
-    EXPECT_EQ(result.state, "failed");
-    EXPECT_THAT(result.message, HasSubstr("File too large"));
-    EXPECT_THAT(tree(spec.output_dir), IsEmpty());
-}
-
 TEST_F(Job, TakesAMaskFromAFile)
 {
     const TinyScan scan;
@@ -356,6 +213,9 @@ TEST_F(Job, AcceptsASingleEchoAndPhaseAlone)
     JobResult result;
     stages_run(single.job(), &result);
     EXPECT_THAT(result.warnings, ::testing::Contains(HasSubstr("one echo")));
+    const json methods = sidecar_of(single.job(), "Chimap").at("Method");
+    EXPECT_FALSE(methods.contains("phase"));
+    EXPECT_EQ(methods.at("field"), json({"weighted average"}));
     const TinyScan bare({.n_echoes = 2, .magnitude = false});
     JobSpec spec = bare.job();
     // Without magnitude nothing tells noise from a head of this size: the phase's quality must.
