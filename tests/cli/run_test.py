@@ -154,6 +154,31 @@ class Run(Case):
         self.assertEqual(self.read("out/status"), "0\n")
 
 
+    def test_ctrl_c_ends_with_75_and_the_next_run_does_the_rest(self):
+        bids = self.phantom(3)
+        process = subprocess.Popen([QSMPI, "run", bids, self.out(), *FAST, "--max-jobs", "1"], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+        wait_for(lambda: os.path.exists(self.path("out/logs/sub-01.log")) or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(30), 75)
+        self.assertEqual(self.read("out/status"), "75\n")
+        self.assertEqual([n for n in tree(self.out()) if ".tmp" in n], [])
+        run("run", bids, self.out(), *FAST)
+        self.assertEqual(self.read("out/status"), "0\n")
+
+    def test_an_output_folder_that_cannot_be_one_ends_with_4(self):
+        bids = self.phantom(1)
+        with open(self.path("out"), "w", encoding="utf-8") as file:
+            file.write("in the way")
+        self.assertIn(self.path("out"), run("run", bids, self.out(), *FAST, expect=4).stderr)
+
+    def test_per_echo_gives_a_map_of_each_echo_and_of_all(self):
+        bids = self.phantom(1)
+        run("run", bids, self.out(), *FAST, "--per-echo")
+        maps = sorted(f for f in os.listdir(self.path("out/sub-01/anat")) if f.endswith("Chimap.nii.gz"))
+        self.assertEqual(maps, ["sub-01_Chimap.nii.gz"] + [f"sub-01_echo-{e}_Chimap.nii.gz" for e in (1, 2, 3)])
+
+
 class DryRun(Case):
     def test_says_what_becomes_of_every_image_and_writes_nothing(self):
         bids = self.phantom(1)
