@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <filesystem>
-#include <filesystem>
 #include <iostream>
 #include <new>
 #include <string>
@@ -105,9 +104,6 @@ int report_exception(const std::string& command)
         say(e.what());
         return exit_some_failed;
     } catch (const Error& e) {  // IoError, CommError
-        say(e.what());
-        return exit_io;
-    } catch (const std::filesystem::filesystem_error& e) {
         say(e.what());
         return exit_io;
     } catch (const std::filesystem::filesystem_error& e) {
