@@ -1,8 +1,6 @@
 #include "qsmpi/inversion/registry.hpp"
 
-#include <algorithm>
-
-#include "qsmpi/core/suggest.hpp"
+#include "qsmpi/core/registry.hpp"
 
 // One line for each method; x.cpp defines its row, x_method. The first is the default.
 #define QSMPI_INVERSION_METHODS(row) \
@@ -24,24 +22,8 @@ std::span<const Method* const> methods()
     return table;
 }
 
-std::vector<std::string> method_names()
-{
-    std::vector<std::string> names;
-    for (const Method* m : methods()) names.emplace_back(m->name);
-    return names;
-}
+std::vector<std::string> method_names() { return names_of(methods()); }
 
-const Method& method(std::string_view name)
-{
-    if (name == "default") return *methods().front();
-    for (const Method* m : methods())
-        if (m->name == name) return *m;
-    const std::vector<std::string> names = method_names();
-    std::string all;
-    for (const std::string& n : names) all += (all.empty() ? "" : ", ") + n;
-    const std::string near = nearest_word(name, names);
-    throw InputError(str("inversion '", name, "' is not one of ", all,
-                         near.empty() ? "" : "; did you mean '" + near + "'?"));
-}
+const Method& method(std::string_view name) { return find_row(methods(), name, "inversion"); }
 
 }  // namespace qsmpi::inversion
