@@ -208,7 +208,9 @@ std::optional<std::uint64_t> process_start_ticks(int pid)
     if (bracket == std::string::npos) return std::nullopt;
     std::istringstream words(line->substr(bracket + 1));
     std::string word;
-    for (int i = 0; i < 20; ++i) words >> word;
+    words >> word;
+    if (word == "Z" || word == "X") return std::nullopt;  // ended, only nobody has asked for its exit code yet
+    for (int i = 1; i < 20; ++i) words >> word;
     return number_in(word);
 }
 
