@@ -96,6 +96,9 @@ void run_mask(Chain& chain);
 void run_local_field(Chain& chain);
 void run_chi(Chain& chain);
 
+/// A field or its standard deviation, Hz to ppm of B0.
+[[nodiscard]] VolumeF in_ppm(const VolumeF& volume_hz, double b0_tesla);
+
 /// Weight of the data in the inversion where the background method gives none: 1 / sigma over its mean in the mask, at most
 /// 3, 0 below 0.05 and where sigma is infinite. algorithms.md 3.4.
 [[nodiscard]] VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask);

@@ -1,8 +1,6 @@
 #include "registries.hpp"
 
 #include "qsmpi/background/registry.hpp"
-#include "qsmpi/core/parallel.hpp"
-#include "qsmpi/core/units.hpp"
 #include "qsmpi/inversion/registry.hpp"
 #include "qsmpi/inversion/tv.hpp"
 
@@ -11,16 +9,6 @@ namespace {
 
 // Between rounds of the background method a coarse map will do: it is only a prior for the next round.
 constexpr int coarse_iterations = 10;
-
-VolumeF in_ppm(const VolumeF& sigma_hz, double b0_tesla)
-{
-    const auto scale = static_cast<float>(1.0 / units::hz_per_ppm(b0_tesla));
-    VolumeF sigma_ppm(sigma_hz.grid());
-    parallel::for_blocks(sigma_ppm.size(), [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) sigma_ppm[i] = scale * sigma_hz[i];
-    });
-    return sigma_ppm;
-}
 
 }  // namespace
 

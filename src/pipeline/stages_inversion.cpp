@@ -17,16 +17,6 @@ namespace {
 // A background method that gives up more of the mask than this deserves a warning.
 constexpr double lost_fraction_limit = 0.4;
 
-VolumeF in_ppm(const VolumeF& field_hz, double b0_tesla)
-{
-    const auto scale = static_cast<float>(1.0 / units::hz_per_ppm(b0_tesla));
-    VolumeF field_ppm(field_hz.grid());
-    parallel::for_blocks(field_ppm.size(), [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) field_ppm[i] = scale * field_hz[i];
-    });
-    return field_ppm;
-}
-
 // "echo-2: " in front of what is said about the map of one echo.
 std::string where(const MapState& map) { return map.echo_number == 0 ? "" : str("echo-", map.echo_number, ": "); }
 
@@ -76,6 +66,16 @@ void combine_echoes(Chain& chain)
 }
 
 }  // namespace
+
+VolumeF in_ppm(const VolumeF& volume_hz, double b0_tesla)
+{
+    const auto scale = static_cast<float>(1.0 / units::hz_per_ppm(b0_tesla));
+    VolumeF volume_ppm(volume_hz.grid());
+    parallel::for_blocks(volume_ppm.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) volume_ppm[i] = scale * volume_hz[i];
+    });
+    return volume_ppm;
+}
 
 void run_local_field(Chain& chain)
 {
