@@ -37,7 +37,7 @@ int cmd_invert(const Arguments& arguments)
     const auto magnitude = read_optional(magnitude_file, field, "magnitude");
     scale(field.data, ppm_per_unit);
     inversion::Problem problem;
-    problem.local_field_ppm = &field.data;
+    problem.field_ppm = &field.data;
     problem.mask = &mask;
     problem.magnitude = magnitude ? &*magnitude : nullptr;
     problem.b0_direction_ijk = field.header.geometry.b0_direction_ijk();

@@ -6,7 +6,8 @@
 #define QSMPI_BACKGROUND_METHODS(row) \
     row(separation)                   \
     row(pdf)                          \
-    row(vsharp)
+    row(vsharp)                       \
+    row(none)
 
 namespace qsmpi::background {
 

@@ -95,7 +95,7 @@ constinit const Method tv_method{
             options.lambda = p.lambda;
             options.rho = 500.0 * p.lambda;
         }
-        return tv(*p.local_field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer);
+        return tv(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer);
     }};
 
 }  // namespace qsmpi::inversion

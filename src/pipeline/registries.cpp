@@ -1,6 +1,10 @@
 #include "registries.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "qsmpi/background/registry.hpp"
+#include "qsmpi/core/units.hpp"
 #include "qsmpi/inversion/registry.hpp"
 #include "qsmpi/inversion/tv.hpp"
 
@@ -10,6 +14,15 @@ namespace {
 // Between rounds of the background method a coarse map will do: it is only a prior for the next round.
 constexpr int coarse_iterations = 10;
 
+/// One echo time that stands for all in nonlinear inversions: the root of their mean square, at most 30 ms, since later
+/// echoes of tissue are mostly noise.
+double effective_echo_time_s(const std::vector<double>& echo_times_s)
+{
+    double sum = 0.0;
+    for (const double t : echo_times_s) sum += t * t;
+    return std::min(0.030, std::sqrt(sum / static_cast<double>(echo_times_s.size())));
+}
+
 }  // namespace
 
 std::vector<std::string> background_names() { return background::method_names(); }
@@ -18,7 +31,10 @@ std::vector<std::string> inversion_names() { return inversion::method_names(); }
 ChainOptions resolved(ChainOptions options)
 {
     options.background = background::method(options.background).name;
-    options.inversion = inversion::method(options.inversion).name;
+    const inversion::Method& inversion = inversion::method(options.inversion);
+    options.inversion = inversion.name;
+    // A total-field inversion has no use for a local field.
+    if (inversion.input == inversion::Input::total_field) options.background = background::no_removal;
     return options;
 }
 
@@ -40,23 +56,36 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
         options.max_iterations = coarse_iterations;
         return inversion::tv(local_field_ppm, mask, direction, options, &weight).chi_ppm;
     };
-    return background::method(chain.spec.options.background).run(problem);
+    return background::method(resolved(chain.spec.options).background).run(problem);
 }
 
 inversion::Result invert(const Chain& chain, const MapState& map)
 {
+    const io::Acquisition& acquisition = chain.spec.acquisition;
+    const inversion::Method& method = inversion::method(chain.spec.options.inversion);
+    const VolumeF sigma_ppm = in_ppm(*map.sigma_hz, acquisition.b0_tesla);
+    VolumeF total_field_ppm;
     inversion::Problem problem;
-    problem.local_field_ppm = map.local_field_ppm.get();
+    problem.field_ppm = map.local_field_ppm.get();
+    if (method.input == inversion::Input::total_field) {
+        total_field_ppm = in_ppm(*map.field_hz, acquisition.b0_tesla);
+        problem.field_ppm = &total_field_ppm;
+    }
     problem.mask = map.local_mask.get();
     problem.weight = map.local_weight.get();
-    problem.b0_direction_ijk = chain.spec.acquisition.geometry.b0_direction_ijk();
+    problem.sigma_ppm = &sigma_ppm;
+    problem.magnitude = chain.magnitude_rss.get();
+    problem.relative_residual = map.relative_residual.get();
+    problem.b0_direction_ijk = acquisition.geometry.b0_direction_ijk();
+    problem.radians_per_ppm =
+        units::rad_from_hz(units::hz_per_ppm(acquisition.b0_tesla), effective_echo_time_s(chain.echo_times_s));
     problem.lambda = chain.spec.options.inversion_lambda;
-    return inversion::method(chain.spec.options.inversion).run(problem);
+    return method.run(problem);
 }
 
 void add_registry_methods(std::vector<Method>& methods, const ChainOptions& options)
 {
-    const background::Method& background = background::method(options.background);
+    const background::Method& background = background::method(resolved(options).background);
     methods.push_back(
         {"local_field", std::string(background.name), std::string(background.sentence), std::string(background.citation)});
     const inversion::Method& inversion = inversion::method(options.inversion);

@@ -47,7 +47,7 @@ std::vector<Product> phase_products(Chain& c)
 {
     std::vector<Product> p{{.name = "quality", .unit = "1", .volume = &c.quality, .last_use = "mask"}};
     if (c.spec.acquisition.echoes.front().magnitude.present() || c.spec.acquisition.echoes.front().real.present())
-        p.push_back({.name = "magnitude", .unit = "arbitrary", .volume = &c.magnitude_rss, .last_use = "local_field"});
+        p.push_back({.name = "magnitude", .unit = "arbitrary", .volume = &c.magnitude_rss, .last_use = "chi"});
     return p;
 }
 
@@ -66,7 +66,7 @@ std::vector<Product> field_products(Chain& c)
         p.push_back({.name = name_of(c.maps[i], "field_hz"), .unit = "Hz", .volume = &c.maps[i].field_hz});
         p.push_back({.name = name_of(c.maps[i], "sigma_hz"), .unit = "Hz", .volume = &c.maps[i].sigma_hz});
         p.push_back({.name = name_of(c.maps[i], "relative_residual"), .unit = "1", .volume = &c.maps[i].relative_residual,
-                     .last_use = "local_field", .optional = true});
+                     .last_use = "chi", .optional = true});
     }
     return p;
 }

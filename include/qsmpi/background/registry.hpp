@@ -30,6 +30,9 @@ struct Method {
     LocalField (*run)(const Problem& problem);
 };
 
+/// Name of the method that leaves the field as it is: for inversions of the total field.
+inline constexpr std::string_view no_removal = "none";
+
 /// All methods; the first is the default.
 [[nodiscard]] std::span<const Method* const> methods();
 [[nodiscard]] std::vector<std::string> method_names();

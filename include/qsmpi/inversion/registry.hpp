@@ -8,13 +8,20 @@
 
 namespace qsmpi::inversion {
 
+/// Which field a method inverts: that of the sources inside the mask, or the whole one with background.
+enum class Input { local_field, total_field };
+
 /// Everything that a method may use; each takes what it needs.
 struct Problem {
-    const VolumeF* local_field_ppm = nullptr;  ///< required
+    const VolumeF* field_ppm = nullptr;        ///< required: the local field, or the total field for Input::total_field
     const Mask* mask = nullptr;                ///< required
     const VolumeF* weight = nullptr;           ///< relative trust in the field, mean 1 in the mask, 0: unknown; null: all alike
+    const VolumeF* sigma_ppm = nullptr;        ///< standard deviation of the field [ppm], infinite where unknown; null: not known
     const VolumeF* magnitude = nullptr;        ///< any unit; null: none
+    const VolumeF* relative_residual = nullptr;  ///< of the field fit, [0, 1]; null: none
+    const Mask* csf_mask = nullptr;            ///< cerebrospinal fluid, for methods that hold it at one value; null: not known
     UnitVector b0_direction_ijk{0.0, 0.0, 1.0};
+    double radians_per_ppm = 0.0;              ///< phase of 1 ppm at the effective echo time, for nonlinear methods; 0: theirs
     double lambda = 0.0;                       ///< strength of the regularisation in the method's unit; 0: its default
     Observer observer{};
 };
@@ -26,6 +33,7 @@ struct Method {
     std::string_view parameters;  ///< the defaults as text
     std::string_view sentence;    ///< for a paper's methods section
     std::string_view citation;
+    Input input = Input::local_field;
     Result (*run)(const Problem& problem);
 };
 

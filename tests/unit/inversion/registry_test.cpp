@@ -15,7 +15,7 @@ TEST(InversionRegistry, EveryMethodFindsASphere)
         EXPECT_EQ(&method(m->name), m);
         EXPECT_FALSE(m->help.empty() || m->parameters.empty() || m->sentence.empty() || m->citation.empty()) << m->name;
         const double error = sphere_error_percent([&](const VolumeF& f, const Mask& mask, const UnitVector& b) {
-            return m->run({.local_field_ppm = &f, .mask = &mask, .b0_direction_ijk = b});
+            return m->run({.field_ppm = &f, .mask = &mask, .b0_direction_ijk = b});
         }, grid_of(32, 32, 32), 6.0, oblique_b0);
         EXPECT_LT(error, 50.0) << m->name;
     }
@@ -27,8 +27,8 @@ TEST(InversionRegistry, LambdaChangesTheResultOfEveryMethod)
     const Mask mask = ball_mask(grid, 7.0);
     const VolumeF field = sphere_field_volume(grid, 3.0, 1.0, b0_along_z);
     for (const Method* m : methods()) {
-        const VolumeF plain = m->run({.local_field_ppm = &field, .mask = &mask}).chi_ppm;
-        const VolumeF strong = m->run({.local_field_ppm = &field, .mask = &mask, .lambda = 0.3}).chi_ppm;
+        const VolumeF plain = m->run({.field_ppm = &field, .mask = &mask}).chi_ppm;
+        const VolumeF strong = m->run({.field_ppm = &field, .mask = &mask, .lambda = 0.3}).chi_ppm;
         EXPECT_GT(relative_error_percent(strong, plain, mask), 1.0) << m->name;
     }
 }
