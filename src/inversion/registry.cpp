@@ -6,7 +6,9 @@
 #define QSMPI_INVERSION_METHODS(row) \
     row(tv)                          \
     row(rts)                         \
-    row(tkd)
+    row(tkd)                         \
+    row(medi)                        \
+    row(ilsqr)
 
 namespace qsmpi::inversion {
 

@@ -78,6 +78,12 @@ inline void expect_a_single_voxel_is_finite(const Inversion& invert)
     EXPECT_TRUE(all_finite(invert(noise(grid, 0.1, 3), mask, oblique_b0).chi_ppm));
 }
 
+inline void expect_one_slice_is_finite(const Inversion& invert)
+{
+    const Grid grid = grid_of(16, 15, 1, {1, 1, 2});
+    EXPECT_TRUE(all_finite(invert(noise(grid, 0.1, 3), Mask(grid, 1), oblique_b0).chi_ppm));
+}
+
 /// NaN outside the mask must not matter at all, and inside it must not spread.
 inline void expect_nan_stays_away(const Inversion& invert)
 {
