@@ -30,7 +30,7 @@ const std::map<std::string, Help>& help_texts()
         {"mask_quality_threshold", {"X", "phase quality above which a voxel is reliable, 0 to 1; 0: Otsu's threshold"}},
         {"mask_erosion_mm", {"X", "peeled off the mask, mm"}},
         {"background", {"NAME", "background field removal; 'qsmpi methods' lists the names"}},
-        {"background_radius_mm", {"X", "largest ball of the spherical mean value filters, mm"}},
+        {"background_radius_mm", {"X", "largest ball of the spherical mean value filters, mm; 0: the method's own"}},
         {"inversion", {"NAME", "dipole inversion; 'qsmpi methods' lists the names"}},
         {"inversion_lambda", {"X", "strength of its regularisation, in the method's own unit; 0: the method's rule"}},
         {"reference", {"WORD", "what is 0 ppm: mean (of the mask) | none"}},

@@ -17,7 +17,7 @@ int cmd_background(const Arguments& arguments)
     line.positional("OUT", out, "local field, NIfTI, in the unit of FIELD; 0 where it is not valid");
     unit.add_to(line);
     line.option("method", "NAME", method_name, "'qsmpi methods' lists the names");
-    line.option("radius-mm", "X", problem.max_radius_mm, "largest ball of the spherical mean value filters, mm");
+    line.option("radius-mm", "X", problem.max_radius_mm, "largest ball of the spherical mean value filters, mm; 0: the method's own");
     line.option("magnitude", "FILE", magnitude_file, "magnitude, any unit, for methods that use it");
     line.option("out-mask", "FILE", out_mask, "write the voxels where the local field is valid");
     if (!line.parse(arguments)) return exit_done;

@@ -7,6 +7,10 @@
     row(separation)                   \
     row(pdf)                          \
     row(vsharp)                       \
+    row(resharp)                      \
+    row(ismv)                         \
+    row(lbv)                          \
+    row(sharp)                        \
     row(none)
 
 namespace qsmpi::background {

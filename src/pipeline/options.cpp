@@ -85,7 +85,7 @@ void validate(const ChainOptions& o)
     require_range("offset_sigma_mm", o.offset_sigma_mm, 0.0, 100.0);
     require_range("mask_quality_threshold", o.mask_quality_threshold, 0.0, 1.0);
     require_range("mask_erosion_mm", o.mask_erosion_mm, 0.0, 50.0);
-    require_range("background_radius_mm", o.background_radius_mm, 1.0, 100.0);
+    if (o.background_radius_mm != 0.0) require_range("background_radius_mm", o.background_radius_mm, 1.0, 100.0);
     require_range("inversion_lambda", o.inversion_lambda, 0.0, 1e6);
 }
 

@@ -6,7 +6,7 @@ namespace qsmpi::background {
 /// Settings of vsharp().
 struct VsharpOptions {
     double max_radius_mm = 12.0;
-    double min_radius_mm = 0.0;  ///< 0: max(2 mm, 1.5 * largest voxel edge)
+    double min_radius_mm = 0.0;  ///< 0: 2 mm; at least 1.5 * the largest voxel edge is used
     double step_mm = 1.0;
     double threshold = 0.05;     ///< |1 - s(k)| below this is not divided by, in (0, 1)
 };
@@ -15,7 +15,7 @@ struct VsharpOptions {
 /// its spherical mean is free of it. Each voxel takes the largest ball that fits; one deconvolution with the largest
 /// kernel undoes the filter on what is left.
 ///
-/// @param total_field_ppm  unwrapped total field, in any unit: the method is linear; values that are not finite count as 0
+/// @param total_field_ppm  unwrapped total field, in any unit: the method is linear; not finite: unknown
 /// @param mask             where the field is known; same grid. The world beyond the grid is outside
 /// @return local field, valid where the smallest ball fits: the mask loses about min_radius_mm + half a voxel. Radii
 ///         for which no ball fits are left out

@@ -18,7 +18,7 @@ struct ChainOptions {
     double mask_quality_threshold = 0.0;   ///< 0: Otsu
     double mask_erosion_mm = 0.0;
     std::string background = "default";    ///< names from the registry
-    double background_radius_mm = 12.0;
+    double background_radius_mm = 0.0;     ///< 0: the method's own
     std::string inversion = "default";     ///< names from the registry
     double inversion_lambda = 0.0;         ///< 0: the method's own rule
     std::string reference = "mean";        ///< mean | none

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -170,6 +171,79 @@ inline void expect_translation_moves_the_field(const Removal& remove)
     bool same = true;
     for_each_moved([&](std::size_t from, std::size_t to) { same = same && here[from] == there[to]; });
     EXPECT_TRUE(same);
+}
+
+/// A value that is not finite makes its voxel unknown: as if the mask had a hole there.
+inline void expect_not_finite_is_outside(const Removal& remove)
+{
+    Head head(grid_of(25, 22, 24), 9.0, b0_along_z);
+    Mask with_holes = head.mask.clone();
+    const std::size_t a = head.grid.dims.index(12, 10, 19), b = head.grid.dims.index(6, 8, 9);
+    with_holes[a] = with_holes[b] = 0;
+    const auto expected = remove(head.total, with_holes, b0_along_z);
+    head.total[a] = std::numeric_limits<float>::quiet_NaN();
+    head.total[b] = -std::numeric_limits<float>::infinity();
+    const auto found = remove(head.total, head.mask, b0_along_z);
+    expect_same_bits(found.local_field_ppm, expected.local_field_ppm);
+    EXPECT_TRUE(std::equal(found.mask.begin(), found.mask.end(), expected.mask.begin()));
+}
+
+/// One slice, two slices, a mask that fills the grid, two objects: finite, 0 outside the result's mask, nothing gained.
+inline void expect_any_shape_is_defined(const Removal& remove)
+{
+    const auto check = [&](const Mask& mask) {
+        const VolumeF field = noise(mask.grid(), 0.1, 5);
+        const auto result = remove(field, mask, oblique_b0);
+        ASSERT_TRUE(all_finite(result.local_field_ppm));
+        for (std::size_t i = 0; i < mask.size(); ++i)
+            ASSERT_TRUE(result.mask[i] != 0 ? mask[i] != 0 : result.local_field_ppm[i] == 0.0F) << i;
+    };
+    check(full_mask(grid_of(15, 14, 1)));
+    check(full_mask(grid_of(1, 14, 15)));
+    check(full_mask(grid_of(15, 14, 2, {1, 1, 3})));
+    check(full_mask(grid_of(15, 14, 16)));
+    const Grid grid = grid_of(29, 14, 15);
+    check(mask_from(grid, [](const Vec3& p) { return std::abs(p[0]) > 3.5 && std::abs(p[1]) < 6.0; }));
+}
+
+/// Polynomials up to order 3 that are harmonic: fields of sources far outside. Second differences are exact for them.
+inline std::vector<std::function<double(const Vec3&)>> harmonic_polynomials()
+{
+    return {[](const Vec3&) { return 1.0; },
+            [](const Vec3& p) { return p[0] - 2 * p[2]; },
+            [](const Vec3& p) { return p[0] * p[1]; },
+            [](const Vec3& p) { return p[0] * p[0] - p[2] * p[2]; },
+            [](const Vec3& p) { return p[2] * p[2] * p[2] - 3 * p[2] * p[0] * p[0]; }};
+}
+
+/// Harmonic polynomials go, down to this part of them.
+inline void expect_harmonics_vanish(const Removal& remove, const Grid& grid, double radius_mm, double largest_part)
+{
+    const Mask mask = ball_mask(grid, radius_mm);
+    for (std::size_t i = 0; i < harmonic_polynomials().size(); ++i) {
+        const VolumeF field = from_function(grid, harmonic_polynomials()[i]);
+        const auto local = remove(field, mask, b0_along_z);
+        ASSERT_TRUE(std::any_of(local.mask.begin(), local.mask.end(), [](auto m) { return m != 0; }));
+        EXPECT_LT(rms(local.local_field_ppm, local.mask), largest_part * rms(field, local.mask)) << "harmonic " << i;
+    }
+}
+
+/// For methods that take the local field for 0 in a rim: a local field that is 0 there comes back exactly.
+inline void expect_what_is_zero_in_the_rim_comes_back(const Removal& remove, const Grid& grid, double radius_mm)
+{
+    const Mask mask = ball_mask(grid, radius_mm);
+    const VolumeF background = from_function(grid, [](const Vec3& p) {
+        double sum = 0.0;
+        for (const auto& harmonic : harmonic_polynomials()) sum += 0.01 * harmonic(p);
+        return sum;
+    });
+    const auto where = remove(background, mask, b0_along_z).mask;
+    VolumeF truth = noise(grid, 0.3, 12);
+    for (std::size_t i = 0; i < truth.size(); ++i)
+        if (where[i] == 0) truth[i] = 0.0F;
+    const auto local = remove(sum_of(background, truth), mask, b0_along_z);
+    EXPECT_TRUE(local.converged);
+    EXPECT_LT(relative_error_percent(local.local_field_ppm, truth, where), 0.1);
 }
 
 }  // namespace qsmpi::test

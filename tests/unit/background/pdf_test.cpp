@@ -56,6 +56,7 @@ TEST(Pdf, BearsEveryMask)
     expect_an_empty_mask_gives_zero(with_defaults);
     expect_a_single_voxel_is_finite(with_defaults);
     expect_nan_stays_away(with_defaults);
+    expect_any_shape_is_defined(with_defaults);
     expect_same_bits_for_any_number_of_threads(with_defaults);
     expect_no_unit(with_defaults);
     expect_translation_moves_the_field(with_defaults);

@@ -16,14 +16,9 @@ TEST(Vsharp, RemovesHarmonicFields)
 {
     const Grid grid = grid_of(36, 34, 35);
     const Mask mask = ball_mask(grid, 15.0);
-    const std::vector<std::function<double(const Vec3&)>> harmonics{
-        [](const Vec3&) { return 1.0; },
-        [](const Vec3& p) { return p[0] - 2 * p[2]; },
-        [](const Vec3& p) { return p[0] * p[1]; },
-        [](const Vec3& p) { return p[0] * p[0] - p[2] * p[2]; },
-        [](const Vec3& p) { return p[2] * p[2] * p[2] - 3 * p[2] * p[0] * p[0]; },
-        // Of order 4 the mean over a ball of cubes is not exact: (h / R)^2 of the field at most.
-        [](const Vec3& p) { return std::pow(p[0], 4) - 6 * p[0] * p[0] * p[1] * p[1] + std::pow(p[1], 4); }};
+    auto harmonics = harmonic_polynomials();
+    // Of order 4 the mean over a ball of cubes is not exact: (h / R)^2 of the field at most.
+    harmonics.emplace_back([](const Vec3& p) { return std::pow(p[0], 4) - 6 * p[0] * p[0] * p[1] * p[1] + std::pow(p[1], 4); });
     for (std::size_t i = 0; i < harmonics.size(); ++i) {
         const VolumeF field = from_function(grid, harmonics[i]);
         const LocalField local = vsharp(field, mask, {.max_radius_mm = 6.0});
@@ -121,6 +116,8 @@ TEST(Vsharp, BearsEveryMask)
     expect_an_empty_mask_gives_zero(with_small_balls);
     expect_a_single_voxel_is_finite(with_small_balls);
     expect_nan_stays_away(with_small_balls);
+    expect_not_finite_is_outside(with_small_balls);
+    expect_any_shape_is_defined(with_small_balls);
     expect_same_bits_for_any_number_of_threads(with_small_balls);
     expect_no_unit(with_small_balls);
     expect_translation_moves_the_field(with_small_balls);
