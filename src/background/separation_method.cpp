@@ -6,7 +6,7 @@ extern const Method separation_method;
 constinit const Method separation_method{
     .name = "separation",
     .help = "sources inside and outside the mask told apart by their expected size: most accurate, keeps the whole mask",
-    .parameters = "3 rounds of conjugate gradients (30, 20, 20 iterations); 0.02 ppm inside, 0.2 in tissue outside, 5 in air",
+    .parameters = "3 rounds of conjugate gradients (30, 15, 15 iterations); 0.02 ppm inside, 0.5 in tissue outside, 5 in air",
     .sentence = "Background fields were removed by maximum a-posteriori separation of the sources inside and outside the mask.",
     .citation = "Liu Z. et al., Magn. Reson. Med. 78(1):303-315, 2017, doi:10.1002/mrm.26331; "
                 "Liu T. et al., NMR Biomed. 24(9):1129-1136, 2011, doi:10.1002/nbm.1670",
@@ -14,7 +14,9 @@ constinit const Method separation_method{
         const SeparationInput input{.sigma_ppm = p.sigma_ppm,
                                     .magnitude = p.magnitude,
                                     .relative_residual = p.relative_residual};
-        return separate_sources(*p.total_field_ppm, *p.mask, p.b0_direction_ijk, input, p.inner);
+        SeparationOptions options;
+        if (p.rounds > 0) options.rounds = separation_rounds(p.rounds);
+        return separate_sources(*p.total_field_ppm, *p.mask, p.b0_direction_ijk, input, p.inner, options);
     }};
 
 }  // namespace qsmpi::background

@@ -108,7 +108,28 @@ void subtract(const VolumeF& a, const VolumeF& b, const Mask* mask, VolumeF& out
     });
 }
 
+// Where the data deserve far less trust than elsewhere, what no source explains is error of the data.
+void replace_distrusted(VolumeF& local, const VolumeF& weight, const Mask& mask, const VolumeF& unexplained)
+{
+    constexpr double little = 0.3;  // of the median trust; below, the error's share rises to all of it at 0
+    const double usual = numerics::median_inside(weight, mask);
+    if (!(usual > 0.0)) return;
+    const auto scale = static_cast<float>(1.0 / (little * usual));
+    parallel::for_blocks(local.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i)
+            if (mask[i] != 0) local[i] -= std::max(0.0F, 1.0F - scale * weight[i]) * unexplained[i];
+    });
+}
+
 }  // namespace
+
+std::vector<SeparationRound> separation_rounds(int n_rounds)
+{
+    require(n_rounds > 0, str("separate_sources: ", n_rounds, " rounds; expected at least 1"));
+    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {15, 0.01, 0.5});
+    rounds.front() = {30, 0.02, 0.2};
+    return rounds;
+}
 
 LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
                             const SeparationInput& input, const InnerInversion& inner,
@@ -127,15 +148,16 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         return v == nullptr || v->empty() ? VolumeF() : numerics::crop(*v, box);
     };
     Setting setting;
+    VolumeF magnitude = crop_if(input.magnitude);
     {
-        const VolumeF sigma = crop_if(input.sigma_ppm), magnitude = crop_if(input.magnitude),
-                      residual = crop_if(input.relative_residual);
+        const VolumeF sigma = crop_if(input.sigma_ppm), residual = crop_if(input.relative_residual);
         setting = describe(field, box_mask,
                            {sigma.empty() ? nullptr : &sigma, magnitude.empty() ? nullptr : &magnitude,
                             residual.empty() ? nullptr : &residual},
                            options);
     }
-    VolumeF weight = trust(setting, box_mask, options.model_error_ppm);
+    if (!inner || options.rounds.size() == 1) magnitude = {};
+    const VolumeF weight = trust(setting, box_mask, options.model_error_ppm);
 
     SourceSolver solver(numerics::padded_grid(field.grid(), 0.0, options.pad_fraction), b0_direction_ijk, setting.region,
                         setting.squared_weight);
@@ -149,10 +171,12 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         subtract(field, solver.background_ppm(), &box_mask, local);
         if (!inner || r + 1 == options.rounds.size()) break;
         solver.release_scratch();
-        const VolumeF chi_ppm = inner(local, weight, box_mask, static_cast<int>(r));
+        const VolumeF chi_ppm =
+            inner({local, weight, box_mask, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
         solver.dipole_field(chi_ppm, target);
         subtract(field, target, nullptr, target);
     }
+    replace_distrusted(local, weight, box_mask, solver.unexplained_ppm());
     return {numerics::uncrop(local, box, mask.grid()), mask.clone(), solver.iterations(), solver.relative_residual(), true,
             numerics::uncrop(weight, box, mask.grid())};
 }

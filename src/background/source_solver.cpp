@@ -222,6 +222,23 @@ VolumeF SourceSolver::background_ppm()
     return background;
 }
 
+VolumeF SourceSolver::unexplained_ppm() const
+{
+    VolumeF rest(residual_.grid());
+    const auto c = fit_residual();
+    const float* position = harmonics_.positions();
+    parallel::for_each(box_.nz, [&](std::size_t z) {
+        for (std::size_t y = 0; y < box_.ny; ++y) {
+            const float* residual = &residual_(0, y, z);
+            float* out = &rest(0, y, z);
+            const auto p = harmonics_.row_polynomial(c, y, z);
+            for (std::size_t x = 0; x < box_.nx; ++x)
+                out[x] = residual[x] - (p[0] + position[x] * (p[1] + position[x] * p[2]));
+        }
+    });
+    return rest;
+}
+
 void SourceSolver::dipole_field(const VolumeF& chi_ppm, VolumeF& out)
 {
     fft_.filter_tiles(chi_ppm, out, multiply_by_dipole(), work());

@@ -9,6 +9,7 @@
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/numerics/morphology.hpp"
+#include "qsmpi/numerics/statistics.hpp"
 #include "qsmpi/numerics/resize.hpp"
 #include "similarity.hpp"
 
@@ -123,6 +124,17 @@ Mask widened(const Mask& region, std::size_t reach, const Mask& mask)
     return out;
 }
 
+/// The volume minus its mean over the mask; 0 outside.
+VolumeF demeaned(const VolumeF& volume, const Mask& mask)
+{
+    const auto mean = static_cast<float>(numerics::mean_inside(volume, mask));
+    VolumeF result(volume.grid());
+    parallel::for_blocks(result.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) result[i] = mask[i] != 0 ? volume[i] - mean : 0.0F;
+    });
+    return result;
+}
+
 /// Slope of the means of single labels, map against truth; NaN with fewer than two regions.
 double slope_of_means(const VolumeF& truth, const VolumeF& map, const VolumeF& segmentation, const Mask& mask,
                       const std::vector<int>& labels)
@@ -209,6 +221,7 @@ Score score(const VolumeF& truth_ppm, const VolumeF& map_ppm, const Mask& mask, 
     s.nrmse_detrended_percent = whole.detrended_percent;
     s.xsim = detail::xsim(truth, map, mask);
     s.hfen_percent = detail::hfen_percent(truth, map, mask, 1.5);
+    s.xsim_demeaned = detail::xsim(demeaned(truth, mask), demeaned(map, mask), mask);
     s.nrmse_tissue_percent = s.nrmse_deep_grey_percent = s.nrmse_blood_percent = nan;
     s.deep_grey_slope = s.calcification_moment_ratio = s.calcification_streak_ppb = nan;
     if (segmentation == nullptr) return s;
@@ -240,6 +253,7 @@ void to_json(nlohmann::json& j, const Score& s)
          {"nrmse_deep_grey_percent", s.nrmse_deep_grey_percent},
          {"nrmse_blood_percent", s.nrmse_blood_percent},
          {"xsim", s.xsim},
+         {"xsim_demeaned", s.xsim_demeaned},
          {"hfen_percent", s.hfen_percent},
          {"deep_grey_slope", s.deep_grey_slope},
          {"calcification_moment_ratio", s.calcification_moment_ratio},

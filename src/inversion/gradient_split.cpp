@@ -23,19 +23,25 @@ inline float dual_factor(float length_squared, float t)
     return length_squared > t * t ? t / std::sqrt(length_squared) : 1.0F;
 }
 
+/// Part of the threshold between two neighbours whose guide differs by d.
+inline float edge_weight(float d) { return std::max(1.0F / (1.0F + d * d), GradientSplit::guide_floor); }
+
 inline float clamp(float v, float t) { return std::min(std::max(v, -t), t); }
 
 }  // namespace
 
-GradientSplit::GradientSplit(const Grid& box, TvNorm norm, double threshold, double relaxation)
+GradientSplit::GradientSplit(const Grid& box, TvNorm norm, double threshold, double relaxation,
+                             const VolumeF* guide)
     : grid_(box),
       norm_(norm),
       threshold_(static_cast<float>(threshold)),
       relaxation_(static_cast<float>(relaxation)),
+      guide_(guide),
       vx_(box),
       vy_(box),
       vz_(box)
 {
+    QSMPI_ASSERT(guide == nullptr || (norm == TvNorm::anisotropic && guide->dims() == box.dims));
     parallel::for_blocks(vx_.size(), [&](std::size_t begin, std::size_t end) {
         for (VolumeF* v : {&vx_, &vy_, &vz_}) std::fill(v->data() + begin, v->data() + end, 0.0F);
     });
@@ -45,23 +51,21 @@ GradientSplit::GradientSplit(const Grid& box, TvNorm norm, double threshold, dou
 void GradientSplit::start(const VolumeF& x)
 {
     for (VolumeF* v : {&vx_, &vy_, &vz_}) v->fill(0.0F);
-    sweep<false, false>(x, 1.0F);
+    static_cast<void>(dispatch<false>(x, 1.0F));
 }
 
-void GradientSplit::update(const VolumeF& x)
+template <bool measure>
+double GradientSplit::dispatch(const VolumeF& x, float relaxation)
 {
-    if (norm_ == TvNorm::isotropic)
-        sweep<true, false>(x, relaxation_);
-    else
-        sweep<false, false>(x, relaxation_);
+    if (norm_ == TvNorm::isotropic) return sweep<true, measure, false>(x, relaxation);
+    return guide_ != nullptr ? sweep<false, measure, true>(x, relaxation) : sweep<false, measure, false>(x, relaxation);
 }
 
-double GradientSplit::update_and_measure(const VolumeF& x)
-{
-    return norm_ == TvNorm::isotropic ? sweep<true, true>(x, relaxation_) : sweep<false, true>(x, relaxation_);
-}
+void GradientSplit::update(const VolumeF& x) { static_cast<void>(dispatch<false>(x, relaxation_)); }
 
-template <bool isotropic, bool measure>
+double GradientSplit::update_and_measure(const VolumeF& x) { return dispatch<true>(x, relaxation_); }
+
+template <bool isotropic, bool measure, bool guided>
 double GradientSplit::sweep(const VolumeF& x, float relaxation)
 {
     const auto [nx, ny, nz] = grid_.dims;
@@ -79,20 +83,29 @@ double GradientSplit::sweep(const VolumeF& x, float relaxation)
             float* vx = &vx_(0, y, z);
             float* vy = &vy_(0, y, z);
             float* vz = &vz_(0, y, z);
+            const float* guide = guided ? &(*guide_)(0, y, z) : nullptr;
+            const float* guide_y = guided && y + 1 < ny ? guide + nx : guide;
+            const float* guide_z = guided && z + 1 < nz ? guide + nx * ny : guide;
             float gap = 0.0F;
             const auto voxel = [&](std::size_t i, std::size_t next) {
                 const float gx = (here[next] - here[i]) * r.x;
                 const float gy = (next_y[i] - here[i]) * r.y;
                 const float gz = (next_z[i] - here[i]) * r.z;
+                float tx = t, ty = t, tz = t;
+                if constexpr (guided) {
+                    tx *= edge_weight(guide[next] - guide[i]);
+                    ty *= edge_weight(guide_y[i] - guide[i]);
+                    tz *= edge_weight(guide_z[i] - guide[i]);
+                }
                 if constexpr (isotropic) {
                     const float u = a * dual_factor(vx[i] * vx[i] + vy[i] * vy[i] + vz[i] * vz[i], t) + rest;
                     vx[i] = a * gx + u * vx[i];
                     vy[i] = a * gy + u * vy[i];
                     vz[i] = a * gz + u * vz[i];
                 } else {
-                    vx[i] = a * (gx + clamp(vx[i], t)) + rest * vx[i];
-                    vy[i] = a * (gy + clamp(vy[i], t)) + rest * vy[i];
-                    vz[i] = a * (gz + clamp(vz[i], t)) + rest * vz[i];
+                    vx[i] = a * (gx + clamp(vx[i], tx)) + rest * vx[i];
+                    vy[i] = a * (gy + clamp(vy[i], ty)) + rest * vy[i];
+                    vz[i] = a * (gz + clamp(vz[i], tz)) + rest * vz[i];
                 }
                 if constexpr (measure) {
                     float kept_x, kept_y, kept_z;
@@ -102,9 +115,9 @@ double GradientSplit::sweep(const VolumeF& x, float relaxation)
                         kept_y = u * vy[i];
                         kept_z = u * vz[i];
                     } else {
-                        kept_x = clamp(vx[i], t);
-                        kept_y = clamp(vy[i], t);
-                        kept_z = clamp(vz[i], t);
+                        kept_x = clamp(vx[i], tx);
+                        kept_y = clamp(vy[i], ty);
+                        kept_z = clamp(vz[i], tz);
                     }
                     const float dx = gx - vx[i] + kept_x, dy = gy - vy[i] + kept_y, dz = gz - vz[i] + kept_z;
                     gap += std::sqrt(dx * dx + dy * dy + dz * dz);
@@ -121,28 +134,56 @@ double GradientSplit::sweep(const VolumeF& x, float relaxation)
     return total;
 }
 
-void GradientSplit::row(std::size_t y, std::size_t z, float* out) const
+template <bool guided>
+void GradientSplit::anisotropic_row(std::size_t y, std::size_t z, float* out) const
 {
     const std::size_t nx = grid_.dims.nx;
     const Inverse r(grid_.voxel_mm);
     const float t = threshold_;
     const std::size_t at = grid_.dims.index(0, y, z);
     const float *vx = vx_.data() + at, *vy = vy_.data() + at, *vz = vz_.data() + at;
-    // Neighbours below; at the near faces there is none and its part is left out.
+    const float* guide = guided ? guide_->data() + at : nullptr;
+    // Neighbours below; at the near faces there is none and its part is left out. Neighbours above, for the guide only.
     const std::size_t back_y = y > 0 ? nx : 0, back_z = z > 0 ? nx * grid_.dims.ny : 0;
+    const std::size_t up_y = y + 1 < grid_.dims.ny ? nx : 0, up_z = z + 1 < grid_.dims.nz ? nx * grid_.dims.ny : 0;
     const float has_y = y > 0 ? r.y : 0.0F, has_z = z > 0 ? r.z : 0.0F;
 
-    if (norm_ == TvNorm::anisotropic) {
-        const auto reflected = [t](float v) { return v - 2.0F * clamp(v, t); };  // z - u
-        const auto voxel = [&](std::size_t i) {
-            return reflected((vy - back_y)[i]) * has_y - reflected(vy[i]) * r.y +
-                   reflected((vz - back_z)[i]) * has_z - reflected(vz[i]) * r.z - reflected(vx[i]) * r.x;
-        };
-        out[0] = voxel(0);
-#pragma omp simd
-        for (std::size_t i = 1; i < nx; ++i) out[i] = voxel(i) + reflected(vx[i - 1]) * r.x;
+    const auto threshold = [&](std::size_t i, std::ptrdiff_t step) {
+        if constexpr (guided) return t * edge_weight(guide[static_cast<std::ptrdiff_t>(i) + step] - guide[i]);
+        return t;
+    };
+    const auto reflected = [](float v, float limit) { return v - 2.0F * clamp(v, limit); };  // z - u
+    const auto below = [](std::size_t step) { return -static_cast<std::ptrdiff_t>(step); };
+    const auto above = [](std::size_t step) { return static_cast<std::ptrdiff_t>(step); };
+    const auto voxel = [&](std::size_t i, std::size_t up_x) {
+        return reflected((vy - back_y)[i], threshold(i, below(back_y))) * has_y -
+               reflected(vy[i], threshold(i, above(up_y))) * r.y +
+               reflected((vz - back_z)[i], threshold(i, below(back_z))) * has_z -
+               reflected(vz[i], threshold(i, above(up_z))) * r.z - reflected(vx[i], threshold(i, above(up_x))) * r.x;
+    };
+    if (nx == 1) {
+        out[0] = voxel(0, 0);
         return;
     }
+    out[0] = voxel(0, 1);
+#pragma omp simd
+    for (std::size_t i = 1; i < nx - 1; ++i) out[i] = voxel(i, 1) + reflected(vx[i - 1], threshold(i, -1)) * r.x;
+    out[nx - 1] = voxel(nx - 1, 0) + reflected(vx[nx - 2], threshold(nx - 1, -1)) * r.x;
+}
+
+void GradientSplit::row(std::size_t y, std::size_t z, float* out) const
+{
+    if (norm_ == TvNorm::anisotropic) {
+        if (guide_ != nullptr) return anisotropic_row<true>(y, z, out);
+        return anisotropic_row<false>(y, z, out);
+    }
+    const std::size_t nx = grid_.dims.nx;
+    const Inverse r(grid_.voxel_mm);
+    const float t = threshold_;
+    const std::size_t at = grid_.dims.index(0, y, z);
+    const float *vx = vx_.data() + at, *vy = vy_.data() + at, *vz = vz_.data() + at;
+    const std::size_t back_y = y > 0 ? nx : 0, back_z = z > 0 ? nx * grid_.dims.ny : 0;
+    const float has_y = y > 0 ? r.y : 0.0F, has_z = z > 0 ? r.z : 0.0F;
     // z - u = (1 - 2 factor) v with one factor for the three components of a voxel.
     const auto factor = [&](std::size_t i, std::size_t back) {
         const float x = (vx - back)[i], yy = (vy - back)[i], zz = (vz - back)[i];
@@ -159,6 +200,7 @@ void GradientSplit::row(std::size_t y, std::size_t z, float* out) const
 
 void GradientSplit::raise_penalty(double factor)
 {
+    QSMPI_ASSERT(guide_ == nullptr);
     // v = z + u becomes z + u / factor.
     const float t = threshold_, kept = static_cast<float>(1.0 / factor), taken = 1.0F - kept;
     parallel::for_blocks(vx_.size(), [&](std::size_t begin, std::size_t end) {

@@ -11,7 +11,9 @@ namespace qsmpi::inversion::detail {
 class GradientSplit {
 public:
     /// @param threshold  t = lambda / rho of the shrinkage
-    GradientSplit(const Grid& box, TvNorm norm, double threshold, double relaxation);
+    /// @param guide      on the box, must outlive this: where two neighbours differ in it by d, t is 1 / (1 + d^2) of
+    ///                   itself, at least guide_floor; null: t everywhere. Anisotropic norm only
+    GradientSplit(const Grid& box, TvNorm norm, double threshold, double relaxation, const VolumeF* guide = nullptr);
 
     /// Starts from z = shrink(grad x, t), u = grad x - z.
     void start(const VolumeF& x);
@@ -24,13 +26,21 @@ public:
     /// Raises the penalty rho by `factor`: u and t shrink by it, z stays.
     void raise_penalty(double factor);
 
+    /// The least part of the threshold that an edge of the guide leaves.
+    static constexpr float guide_floor = 0.1F;
+
 private:
-    template <bool isotropic, bool measure>
+    template <bool isotropic, bool measure, bool guided>
     double sweep(const VolumeF& x, float relaxation);
+    template <bool measure>
+    double dispatch(const VolumeF& x, float relaxation);
+    template <bool guided>
+    void anisotropic_row(std::size_t y, std::size_t z, float* out) const;
 
     Grid grid_;
     TvNorm norm_;
     float threshold_, relaxation_;
+    const VolumeF* guide_;
     VolumeF vx_, vy_, vz_;
 };
 

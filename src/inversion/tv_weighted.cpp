@@ -32,7 +32,7 @@ WeightedTv::WeightedTv(const numerics::Fft3& fft, const numerics::DipoleKernel& 
       mu_(static_cast<float>(mu)),
       rho_(static_cast<float>(settings.rho)),
       relaxation_(static_cast<float>(settings.relaxation)),
-      split_(field_ppm.grid(), settings.norm, settings.lambda / settings.rho, settings.relaxation),
+      split_(field_ppm.grid(), settings.norm, settings.lambda / settings.rho, settings.relaxation, settings.guide),
       trust_(field_ppm.grid()),
       pulled_(field_ppm.grid()),
       t_(fft.grid(), 0.0F),

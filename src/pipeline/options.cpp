@@ -27,6 +27,7 @@ void for_each_option(Options& o, Visit&& visit)
     visit("mask_erosion_mm", o.mask_erosion_mm);
     visit("background", o.background);
     visit("background_radius_mm", o.background_radius_mm);
+    visit("background_rounds", o.background_rounds);
     visit("inversion", o.inversion);
     visit("inversion_lambda", o.inversion_lambda);
     visit("reference", o.reference);
@@ -86,6 +87,7 @@ void validate(const ChainOptions& o)
     require_range("mask_quality_threshold", o.mask_quality_threshold, 0.0, 1.0);
     require_range("mask_erosion_mm", o.mask_erosion_mm, 0.0, 50.0);
     if (o.background_radius_mm != 0.0) require_range("background_radius_mm", o.background_radius_mm, 1.0, 100.0);
+    require_range("background_rounds", o.background_rounds, 0.0, 100.0);
     require_range("inversion_lambda", o.inversion_lambda, 0.0, 1e6);
 }
 

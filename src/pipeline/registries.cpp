@@ -51,10 +51,14 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
     problem.relative_residual = map.relative_residual.get();
     problem.b0_direction_ijk = direction;
     problem.max_radius_mm = chain.spec.options.background_radius_mm;
-    problem.inner = [&](const VolumeF& local_field_ppm, const VolumeF& weight, const Mask& mask, int) {
-        inversion::TvOptions options = inversion::tv_defaults(mask.grid());
+    problem.rounds = static_cast<int>(chain.spec.options.background_rounds);
+    problem.inner = [&](const background::InnerProblem& p) {
+        const bool guided = p.magnitude != nullptr;
+        inversion::TvOptions options =
+            inversion::tv_defaults(p.mask.grid(), guided ? inversion::Guidance::edges : inversion::Guidance::none);
         options.max_iterations = coarse_iterations;
-        return inversion::tv(local_field_ppm, mask, direction, options, &weight).chi_ppm;
+        const VolumeF guide = guided ? inversion::edge_guide(*p.magnitude, p.mask) : VolumeF();
+        return inversion::tv(p.local_field_ppm, p.mask, direction, options, &p.weight, {}, guided ? &guide : nullptr).chi_ppm;
     };
     return background::method(resolved(chain.spec.options).background).run(problem);
 }

@@ -17,6 +17,7 @@ struct Problem {
     const VolumeF* relative_residual = nullptr;  ///< of the field fit, [0, 1]; null: none
     UnitVector b0_direction_ijk{0.0, 0.0, 1.0};
     InnerInversion inner{};                    ///< for methods that alternate with an inversion; null: they do not
+    int rounds = 0;                          ///< of methods that alternate with an inversion; 0: their default
     double max_radius_mm = 0.0;                ///< largest ball of the methods that use spherical means; 0: their own
 };
 

@@ -6,15 +6,18 @@
 
 namespace qsmpi::background {
 
+/// One round of separate_sources(): conjugate-gradient iterations, and the expected size of the sources that it looks for.
+struct SeparationRound {
+    int iterations;
+    double sigma_inside_ppm;  ///< inside the mask, about the previous map
+    double sigma_tissue_ppm;  ///< outside the mask, where there is signal
+};
+/// The first round finds most of the background, the others mend what it took from the inside: 30 iterations, then 15.
+[[nodiscard]] std::vector<SeparationRound> separation_rounds(int n_rounds);
+
 /// Settings of separate_sources(). Lengths in mm, susceptibilities in ppm, fields in ppm.
 struct SeparationOptions {
-    /// One round: conjugate-gradient iterations, and the expected size of the sources that it looks for.
-    struct Round {
-        int iterations;
-        double sigma_inside_ppm;  ///< inside the mask, about the previous map
-        double sigma_tissue_ppm;  ///< outside the mask, where there is signal
-    };
-    std::vector<Round> rounds{{30, 0.02, 0.2}, {20, 0.01, 0.1}, {20, 0.01, 0.1}};
+    std::vector<SeparationRound> rounds = separation_rounds(3);
     double sigma_void_ppm = 5.0;         ///< outside the mask, without signal: air and bone
     double data_margin_mm = 5.0;         ///< signal this close to the mask is used as data too
     double signal_fraction = 0.15;       ///< signal = magnitude above this part of its median in the mask
@@ -34,10 +37,16 @@ struct SeparationInput {
     const VolumeF* relative_residual = nullptr;  ///< of the field fit, [0, 1]
 };
 
-/// A susceptibility map [ppm] from a local field and its weight, both 0 outside the mask: the caller's inversion, run
-/// between rounds. `round` counts from 0.
-using InnerInversion =
-    std::function<VolumeF(const VolumeF& local_field_ppm, const VolumeF& weight, const Mask& mask, int round)>;
+/// What an inversion between rounds is given; all on the box in which the separation works.
+struct InnerProblem {
+    const VolumeF& local_field_ppm;  ///< 0 outside the mask
+    const VolumeF& weight;           ///< trust in it, [0, 1]
+    const Mask& mask;
+    const VolumeF* magnitude;        ///< null: none
+    int round;                       ///< counts from 0
+};
+/// A susceptibility map [ppm], 0 outside the mask: the caller's inversion, run between rounds.
+using InnerInversion = std::function<VolumeF(const InnerProblem& problem)>;
 
 /// Background removal by maximum a-posteriori separation of sources inside and outside the mask.
 ///
@@ -49,6 +58,9 @@ using InnerInversion =
 /// mistaken for background. The outermost voxels of the data are weighted down instead of being eroded, so the
 /// whole mask is kept. Preconditioned total-field inversion: Liu Z. et al., Magn. Reson. Med. 78:303-315, 2017;
 /// PDF: Liu T. et al., NMR Biomed. 24:1129-1136, 2011.
+///
+/// Where the data deserve far less trust than elsewhere (rim, signal loss), the local field that is returned comes from the
+/// sources found inside.
 ///
 /// @param total_field_ppm   relative field; finite inside the mask
 /// @param b0_direction_ijk  unit vector of B0 in voxel axes

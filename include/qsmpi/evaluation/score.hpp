@@ -17,6 +17,7 @@ struct Score {
     /// Detrended within the region, as the QSM-CI benchmark has it; blood is dilated by one voxel.
     double nrmse_tissue_percent = 0, nrmse_deep_grey_percent = 0, nrmse_blood_percent = 0;
     double xsim = 0;             ///< Milovic et al. 2024, windows of 5^3 voxels, both maps 0 outside the mask
+    double xsim_demeaned = 0;    ///< the same after each map lost its mean over the mask, as for the NRMSE
     double hfen_percent = 0;     ///< Laplacian of Gaussian, sigma 1.5 voxels, both maps 0 outside the mask
     double deep_grey_slope = 0;  ///< regression of region means, map against truth
     double calcification_moment_ratio =

@@ -19,6 +19,7 @@ struct ChainOptions {
     double mask_erosion_mm = 0.0;
     std::string background = "default";    ///< names from the registry
     double background_radius_mm = 0.0;     ///< 0: the method's own
+    double background_rounds = 0;          ///< of methods that alternate with an inversion; 0: the method's own number
     std::string inversion = "default";     ///< names from the registry
     double inversion_lambda = 0.0;         ///< 0: the method's own rule
     std::string reference = "mean";        ///< mean | none

@@ -89,11 +89,11 @@ TEST(SourceSeparation, WeighsTheRimDownAndGivesTheCallerItsWeightBetweenRounds)
     const Grid grid = grid_of(64, 72, 61);
     const Scene scene = make_scene(grid, b0_along_z);
     int calls = 0;
-    const auto inner = [&](const VolumeF& local, const VolumeF& weight, const Mask& mask, int round) {
-        EXPECT_EQ(round, calls++);
-        EXPECT_EQ(local.dims(), mask.dims());
-        EXPECT_EQ(weight.dims(), mask.dims());
-        return VolumeF(mask.grid(), 0.0f);
+    const auto inner = [&](const InnerProblem& p) {
+        EXPECT_EQ(p.round, calls++);
+        EXPECT_EQ(p.local_field_ppm.dims(), p.mask.dims());
+        EXPECT_EQ(p.weight.dims(), p.mask.dims());
+        return VolumeF(p.mask.grid(), 0.0f);
     };
     const LocalField found = separate_sources(scene.total, scene.mask, b0_along_z, {}, inner);
     EXPECT_EQ(calls, 2);
