@@ -21,6 +21,7 @@ struct Help {
 const std::map<std::string, Help>& help_texts()
 {
     static const std::map<std::string, Help> texts{
+        {"preset", {"NAME", "set of values to start from, which the options given override; 'qsmpi presets' lists them"}},
         {"unwrapping", {"NAME", "romeo | laplacian"}},
         {"bipolar", {"WORD", "correct the phase of alternating readouts: auto | on | off"}},
         {"offset_removal", {"on|off", "remove the coil phase at echo time 0 (MCPC-3D-S); needs two echoes"}},
@@ -40,13 +41,6 @@ const std::map<std::string, Help>& help_texts()
     return texts;
 }
 
-std::string text_of(const json& value)
-{
-    if (value.is_string()) return value.get<std::string>();
-    if (value.is_boolean()) return value.get<bool>() ? "on" : "off";
-    return value.dump().ends_with(".0") ? value.dump().substr(0, value.dump().size() - 2) : value.dump();
-}
-
 /// The text as the type that the default has.
 json value_of(const std::string& option, const std::string& text, const json& standard)
 {
@@ -60,13 +54,20 @@ json value_of(const std::string& option, const std::string& text, const json& st
     return number;
 }
 
+}  // namespace
+
+std::string text_of(const json& value)
+{
+    if (value.is_string()) return value.get<std::string>();
+    if (value.is_boolean()) return value.get<bool>() ? "on" : "off";
+    return value.dump().ends_with(".0") ? value.dump().substr(0, value.dump().size() - 2) : value.dump();
+}
+
 std::string kebab(std::string name)
 {
     std::replace(name.begin(), name.end(), '_', '-');
     return name;
 }
-
-}  // namespace
 
 void ChainArguments::add_to(CommandLine& line)
 {
@@ -75,24 +76,26 @@ void ChainArguments::add_to(CommandLine& line)
     for (const std::string& name : pipeline::option_names()) {
         const auto help = help_texts().find(name);
         QSMPI_ASSERT(help != help_texts().end());  // a new option needs its line of help
-        if (defaults.at(name) == json(false)) {
-            QSMPI_ASSERT(name == "per_echo");
-            line.flag(kebab(name).c_str(), per_echo_, help->second.text);
-            continue;
-        }
-        auto& [key, text] = texts_.emplace_back(name, text_of(defaults.at(name)));
-        line.option(kebab(name).c_str(), help->second.placeholder, text, help->second.text);
+        auto& [key, text] = texts_.emplace_back(name, std::nullopt);
+        const json& standard = defaults.at(name);
+        if (standard == json(false)) line.flag(kebab(name).c_str(), text, help->second.text);
+        else line.option(kebab(name).c_str(), help->second.placeholder, text, text_of(standard), help->second.text);
     }
+}
+
+json ChainArguments::given() const
+{
+    const json defaults = pipeline::ChainOptions{};
+    json given = json::object();
+    for (const auto& [name, text] : texts_)
+        if (text) given[name] = value_of(kebab(name), *text, defaults.at(name));
+    return given;
 }
 
 pipeline::ChainOptions ChainArguments::options() const
 {
-    const json defaults = pipeline::ChainOptions{};
-    json chosen;
-    for (const auto& [name, text] : texts_) chosen[name] = value_of(kebab(name), text, defaults.at(name));
-    chosen["per_echo"] = per_echo_;
     try {
-        return chosen.get<pipeline::ChainOptions>();
+        return given().get<pipeline::ChainOptions>();
     } catch (const InputError& e) {
         throw UsageError(e.what());
     }

@@ -1,7 +1,10 @@
 #pragma once
 #include <list>
+#include <optional>
 #include <string>
 #include <utility>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "cli.hpp"
 #include "qsmpi/pipeline/options.hpp"
@@ -12,12 +15,20 @@ namespace qsmpi::apps {
 class ChainArguments {
 public:
     void add_to(CommandLine& line);
-    /// After parsing. @throws UsageError for words and ranges that validate() refuses
+    /// What the command line and its configuration file say, and no more: for pipeline::from_json(). After parsing.
+    /// @throws UsageError for a value that is not of the option's type
+    [[nodiscard]] nlohmann::json given() const;
+    /// The same over the preset, over the defaults. @throws UsageError for words and ranges that validate() refuses too
     [[nodiscard]] pipeline::ChainOptions options() const;
 
 private:
-    std::list<std::pair<std::string, std::string>> texts_;  ///< JSON key and value; a list, so that addresses stay
-    bool per_echo_ = false;
+    /// JSON key and value; a list, so that addresses stay.
+    std::list<std::pair<std::string, std::optional<std::string>>> texts_;
 };
+
+/// "offset_sigma_mm" as the command line has it: "offset-sigma-mm".
+[[nodiscard]] std::string kebab(std::string name);
+/// The value of an option as it is written on the command line.
+[[nodiscard]] std::string text_of(const nlohmann::json& value);
 
 }  // namespace qsmpi::apps

@@ -183,6 +183,21 @@ void CommandLine::flag(const char* name, bool& target, std::string help)
         [&target] { return Values{target ? "on" : "off"}; });
 }
 
+void CommandLine::option(const char* name, const char* placeholder, std::optional<std::string>& target,
+                         std::string default_text, std::string help)
+{
+    add(name, placeholder, std::move(help), Kind::single, [&target](const Values& v) { target = v.back(); },
+        [&target] { return target ? Values{*target} : Values{}; });
+    options_.back().default_text = std::move(default_text);
+}
+
+void CommandLine::flag(const char* name, std::optional<std::string>& target, std::string help)
+{
+    add(name, "", std::move(help), Kind::flag,
+        [&target, name = std::string(name)](const Values& v) { target = on_from(v.back(), name) ? "on" : "off"; },
+        [&target] { return target ? Values{*target} : Values{}; });
+}
+
 void CommandLine::with_config_files()
 {
     option("config", "FILE", config_file_,
@@ -305,7 +320,7 @@ void CommandLine::write_config(const std::string& file) const
         if (o.group != shown) out << "\n# " << o.group << '\n';
         shown = o.group;
         const Values values = o.get();
-        if (values.empty()) out << "# " << o.name << " =\n";
+        if (values.empty()) out << "# " << o.name << " =" << (o.default_text.empty() ? "" : " ") << o.default_text << '\n';
         for (const std::string& v : values) out << o.name << " = " << v << '\n';
     }
     out.close();

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,11 @@ public:
     void list(const char* name, const char* placeholder, std::vector<std::string>& target, std::string help);
     /// Off unless given; `--name` or `--name=on`.
     void flag(const char* name, bool& target, std::string help);
+    /// A text that tells whether it was given; `default_text` is for the help and, as a comment, for configuration files.
+    void option(const char* name, const char* placeholder, std::optional<std::string>& target, std::string default_text,
+                std::string help);
+    /// The same for a flag: "on", or "off" from `--name=off`.
+    void flag(const char* name, std::optional<std::string>& target, std::string help);
     /// Adds --config and --write-config.
     void with_config_files();
     /// Lines under the options.

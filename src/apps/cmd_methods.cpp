@@ -8,13 +8,16 @@
 namespace qsmpi::apps {
 namespace {
 
+std::string remark(const background::Method&) { return {}; }
+std::string remark(const inversion::Method& m) { return m.input == inversion::Input::total_field ? " (of the total field)" : ""; }
+
 template <typename Methods>
 void print(const char* title, const Methods& methods)
 {
     std::cout << title << '\n';
     bool first = true;
     for (const auto* m : methods) {
-        std::cout << "  " << m->name << (first ? " (default)" : "") << '\n'
+        std::cout << "  " << m->name << (first ? " (default)" : "") << remark(*m) << '\n'
                   << "      " << m->help << '\n'
                   << "      " << m->citation << '\n';
         first = false;

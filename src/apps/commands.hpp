@@ -14,10 +14,12 @@ using Arguments = std::vector<std::string>;
 [[nodiscard]] int cmd_mask(const Arguments& arguments);
 [[nodiscard]] int cmd_methods(const Arguments& arguments);
 [[nodiscard]] int cmd_phantom(const Arguments& arguments);
+[[nodiscard]] int cmd_presets(const Arguments& arguments);
 /// Needs the program's own arguments too: MPI may take some of them.
 [[nodiscard]] int cmd_run(const Arguments& arguments, int& argc, char**& argv);
 [[nodiscard]] int cmd_score(const Arguments& arguments);
 [[nodiscard]] int cmd_sheet(const Arguments& arguments);
+[[nodiscard]] int cmd_stage(const Arguments& arguments);
 [[nodiscard]] int cmd_status(const Arguments& arguments);
 [[nodiscard]] int cmd_unwrap(const Arguments& arguments);
 

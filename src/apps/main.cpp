@@ -24,6 +24,8 @@ constexpr Command commands[] = {
     {"status", "tell how far a run is, and what failed", cmd_status},
     {"sheet", "draw all maps of an output folder on one PNG", cmd_sheet},
     {"methods", "list the methods of background removal and inversion with their papers", cmd_methods},
+    {"presets", "list the presets and what they say of the chain", cmd_presets},
+    {"stage", "run one step of the chain on a folder of images, as the QSM-CI benchmark asks", cmd_stage},
     {"unwrap", "unwrap a phase image", cmd_unwrap},
     {"mask", "find the voxels that hold brain and reliable phase", cmd_mask},
     {"background", "remove the field of sources outside a mask", cmd_background},

@@ -123,6 +123,7 @@ static void to_json(json& j, const Geometry& g)
          {"sform_code", g.sform_code},
          {"qform_code", g.qform_code},
          {"xyzt_units", static_cast<int>(g.xyzt_units)}};
+    if (g.given_b0_direction_ijk) j["given_b0_direction_ijk"] = *g.given_b0_direction_ijk;
 }
 
 static void from_json(const json& j, Geometry& g)
@@ -138,6 +139,9 @@ static void from_json(const json& j, Geometry& g)
     j.at("sform_code").get_to(g.sform_code);
     j.at("qform_code").get_to(g.qform_code);
     g.xyzt_units = static_cast<char>(j.at("xyzt_units").get<int>());
+    g.given_b0_direction_ijk.reset();
+    if (const auto given = j.find("given_b0_direction_ijk"); given != j.end())
+        g.given_b0_direction_ijk = given->get<UnitVector>();
 }
 
 void to_json(json& j, const Acquisition& a)

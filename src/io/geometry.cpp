@@ -111,6 +111,7 @@ Affine Geometry::affine() const
 
 UnitVector Geometry::b0_direction_ijk() const
 {
+    if (given_b0_direction_ijk) return *given_b0_direction_ijk;
     const Affine a = affine();
     Matrix3 m{};
     for (std::size_t c = 0; c < 3; ++c) {

@@ -66,16 +66,6 @@ bool needed_from(const Product& product, std::size_t first)
     return false;
 }
 
-void let_go(Chain& chain, const std::string& finished)
-{
-    for (const Stage& stage : stage_table())
-        for (const Product& p : stage.products(chain)) {
-            if (p.last_use != finished) continue;
-            if (p.volume) p.volume->reset();
-            if (p.mask) p.mask->reset();
-        }
-}
-
 /// Loads what later stages need from the record and returns the index of the first stage to run.
 std::size_t load_finished_stages(Chain& chain, const fs::path& record, const std::vector<std::string>& hashes)
 {

@@ -16,7 +16,7 @@ using io::SharedVolume;
 struct MapState {
     int echo_number = 0;           ///< 0: all echoes together
     SharedVolume field_hz;         ///< total field; null for the combination of per-echo maps
-    SharedVolume sigma_hz;         ///< its standard deviation; infinity where the field is unknown
+    SharedVolume sigma_hz;         ///< its standard deviation; infinity where the field is unknown; null: not known
     SharedVolume relative_residual; ///< of the field fit, [0, 1]; null for a single echo
     SharedVolume local_field_ppm;
     SharedVolume local_weight;     ///< weight for the inversion, made with the local field; null: data_weight() is used
@@ -39,6 +39,7 @@ struct Chain {
     Mask domain;                      ///< voxels that were unwrapped; empty: all. From "unwrap" to "field"
     SharedVolume quality;             ///< ROMEO quality, [0, 1]
     SharedVolume magnitude_rss;       ///< root of the sum of squares; null when there is no magnitude
+    SharedMask given_mask;            ///< in memory: used as it is, whatever the option `mask` says; null: none
     SharedMask mask;
     std::vector<MapState> maps;       ///< one; with per_echo one for each echo and then their combination
 
@@ -95,6 +96,12 @@ void run_field(Chain& chain);
 void run_mask(Chain& chain);
 void run_local_field(Chain& chain);
 void run_chi(Chain& chain);
+
+/// Lets go of what no stage after this one needs.
+void let_go(Chain& chain, const std::string& finished);
+
+/// Root of the sum of squares over the echoes, of which there is at least one.
+[[nodiscard]] VolumeF root_sum_of_squares(const std::vector<VolumeF>& magnitude);
 
 /// A field or its standard deviation, Hz to ppm of B0.
 [[nodiscard]] VolumeF in_ppm(const VolumeF& volume_hz, double b0_tesla);

@@ -17,6 +17,7 @@ namespace {
 template <typename Options, typename Visit>
 void for_each_option(Options& o, Visit&& visit)
 {
+    visit("preset", o.preset);
     visit("unwrapping", o.unwrapping);
     visit("bipolar", o.bipolar);
     visit("offset_removal", o.offset_removal);
@@ -74,6 +75,7 @@ std::vector<std::string> option_names()
 
 void validate(const ChainOptions& o)
 {
+    (void)preset(o.preset);
     require_word("unwrapping", o.unwrapping, {"romeo", "laplacian"});
     require_word("bipolar", o.bipolar, {"auto", "on", "off"});
     require_word("field_map", o.field_map, {"nonlinear", "average", "linear"});
@@ -106,6 +108,11 @@ void from_json(const nlohmann::json& j, ChainOptions& o)
         const std::string near = nearest_word(key, known);
         throw InputError(str("unknown option '", key, "'",
                              near.empty() ? "; known are " + joined(known) : "; did you mean '" + near + "'?"));
+    }
+    if (const auto named = j.find("preset"); named != j.end()) {
+        require(named->is_string(), str("option 'preset': ", named->dump(), " is not a text"));
+        o = {};
+        nlohmann::json::parse(preset(named->get<std::string>()).values).get_to(o);
     }
     for_each_option(o, [&](const char* name, auto& value) {
         const auto found = j.find(name);

@@ -14,10 +14,17 @@ namespace {
 // Between rounds of the background method a coarse map will do: it is only a prior for the next round.
 constexpr int coarse_iterations = 10;
 
+/// sigma of a map; empty if it is not known.
+VolumeF sigma_in_ppm(const MapState& map, double b0_tesla)
+{
+    return map.sigma_hz ? in_ppm(*map.sigma_hz, b0_tesla) : VolumeF();
+}
+
 /// One echo time that stands for all in nonlinear inversions: the root of their mean square, at most 30 ms, since later
 /// echoes of tissue are mostly noise.
 double effective_echo_time_s(const std::vector<double>& echo_times_s)
 {
+    if (echo_times_s.empty()) return 0.0;
     double sum = 0.0;
     for (const double t : echo_times_s) sum += t * t;
     return std::min(0.030, std::sqrt(sum / static_cast<double>(echo_times_s.size())));
@@ -42,11 +49,11 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
 {
     const io::Acquisition& acquisition = chain.spec.acquisition;
     const UnitVector direction = acquisition.geometry.b0_direction_ijk();
-    const VolumeF sigma_ppm = in_ppm(*map.sigma_hz, acquisition.b0_tesla);
+    const VolumeF sigma_ppm = sigma_in_ppm(map, acquisition.b0_tesla);
     background::Problem problem;
     problem.total_field_ppm = &total_field_ppm;
     problem.mask = chain.mask.get();
-    problem.sigma_ppm = &sigma_ppm;
+    problem.sigma_ppm = sigma_ppm.empty() ? nullptr : &sigma_ppm;
     problem.magnitude = chain.magnitude_rss.get();
     problem.relative_residual = map.relative_residual.get();
     problem.b0_direction_ijk = direction;
@@ -67,7 +74,7 @@ inversion::Result invert(const Chain& chain, const MapState& map)
 {
     const io::Acquisition& acquisition = chain.spec.acquisition;
     const inversion::Method& method = inversion::method(chain.spec.options.inversion);
-    const VolumeF sigma_ppm = in_ppm(*map.sigma_hz, acquisition.b0_tesla);
+    const VolumeF sigma_ppm = sigma_in_ppm(map, acquisition.b0_tesla);
     VolumeF total_field_ppm;
     inversion::Problem problem;
     problem.field_ppm = map.local_field_ppm.get();
@@ -77,7 +84,7 @@ inversion::Result invert(const Chain& chain, const MapState& map)
     }
     problem.mask = map.local_mask.get();
     problem.weight = map.local_weight.get();
-    problem.sigma_ppm = &sigma_ppm;
+    problem.sigma_ppm = sigma_ppm.empty() ? nullptr : &sigma_ppm;
     problem.magnitude = chain.magnitude_rss.get();
     problem.relative_residual = map.relative_residual.get();
     problem.b0_direction_ijk = acquisition.geometry.b0_direction_ijk();

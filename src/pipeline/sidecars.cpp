@@ -94,6 +94,7 @@ Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix,
         }
         if (std::string(stage.name) == what.last_stage) break;
     }
+    j["Preset"] = chain.spec.options.preset;
     j["Method"] = std::move(methods);
     j["Parameters"] = std::move(parameters);
     j["Findings"] = std::move(findings);

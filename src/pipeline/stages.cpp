@@ -46,7 +46,8 @@ json field_strength(const JobSpec& spec) { return {{"b0_tesla", spec.acquisition
 std::vector<Product> phase_products(Chain& c)
 {
     std::vector<Product> p{{.name = "quality", .unit = "1", .volume = &c.quality, .last_use = "mask"}};
-    if (c.spec.acquisition.echoes.front().magnitude.present() || c.spec.acquisition.echoes.front().real.present())
+    const std::vector<io::Echo>& echoes = c.spec.acquisition.echoes;
+    if (!echoes.empty() && (echoes.front().magnitude.present() || echoes.front().real.present()))
         p.push_back({.name = "magnitude", .unit = "arbitrary", .volume = &c.magnitude_rss, .last_use = "chi"});
     return p;
 }
@@ -110,6 +111,16 @@ const std::vector<Stage>& stage_table()
     return table;
 }
 
+void let_go(Chain& chain, const std::string& finished)
+{
+    for (const Stage& stage : stage_table())
+        for (const Product& p : stage.products(chain)) {
+            if (p.last_use != finished) continue;
+            if (p.volume) p.volume->reset();
+            if (p.mask) p.mask->reset();
+        }
+}
+
 std::vector<std::string> stage_names()
 {
     std::vector<std::string> names;
@@ -142,7 +153,7 @@ void Chain::restart()
     phase_rad.clear();
     domain = {};
     quality = magnitude_rss = nullptr;
-    mask = nullptr;
+    mask = given_mask = nullptr;
     maps.clear();
     notes = nlohmann::json::object();
     echo_times_s.clear();

@@ -102,7 +102,8 @@ void run_chi(Chain& chain)
 {
     for (std::size_t i = 0; i < chain.n_fields(); ++i) {
         MapState& map = chain.maps[i];
-        if (!map.local_weight) map.local_weight = std::make_shared<VolumeF>(data_weight(*map.sigma_hz, *map.local_mask));
+        if (!map.local_weight && map.sigma_hz)
+            map.local_weight = std::make_shared<VolumeF>(data_weight(*map.sigma_hz, *map.local_mask));
         inversion::Result result = invert(chain, map);
         note_solver(chain, map, result.iterations, result.relative_residual, result.converged);
         inversion::set_reference(result.chi_ppm, *map.local_mask, reference_of(chain), map.local_weight.get());

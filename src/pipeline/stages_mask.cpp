@@ -64,6 +64,7 @@ Mask eroded(Mask mask, double erosion_mm) { return erosion_mm > 0.0 ? numerics::
 Mask make_mask(const Chain& chain)
 {
     const ChainOptions& o = chain.spec.options;
+    if (chain.given_mask) return eroded(chain.given_mask->clone(), o.mask_erosion_mm);
     if (!mask_file(chain.spec).empty()) return eroded(users_mask(chain), o.mask_erosion_mm);
     if (o.mask == "magnitude") {
         require(chain.magnitude_rss != nullptr, "mask: 'magnitude' was asked for, but the scan has none: use 'quality'");
@@ -108,7 +109,8 @@ void run_mask(Chain& chain)
                              "mask_quality_threshold, and check the phase images");
     const Vec3& h = chain.grid().voxel_mm;
     const double millilitres = static_cast<double>(n) * h[0] * h[1] * h[2] / 1000.0;
-    const std::size_t known = sum_of_reliability(*chain.maps.front().sigma_hz, *mask).n;
+    const SharedVolume& sigma_hz = chain.maps.front().sigma_hz;
+    const std::size_t known = sigma_hz ? sum_of_reliability(*sigma_hz, *mask).n : n;
     const double unknown = 1.0 - static_cast<double>(known) / static_cast<double>(n);
     chain.note("voxels", n);
     chain.note("millilitres", millilitres);

@@ -20,20 +20,6 @@ constexpr double domain_margin_mm = 5.0;
 // A foreground smaller than this is not a head: then everything is unwrapped.
 constexpr double smallest_domain_fraction = 0.01;
 
-VolumeF root_sum_of_squares(const std::vector<VolumeF>& magnitude)
-{
-    VolumeF rss(magnitude.front().grid());
-    parallel::for_blocks(rss.size(), [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) rss[i] = magnitude.front()[i] * magnitude.front()[i];
-        for (std::size_t e = 1; e < magnitude.size(); ++e) {
-            const VolumeF& m = magnitude[e];
-            for (std::size_t i = begin; i < end; ++i) rss[i] += m[i] * m[i];
-        }
-        for (std::size_t i = begin; i < end; ++i) rss[i] = std::sqrt(rss[i]);
-    });
-    return rss;
-}
-
 void read_echoes(Chain& chain)
 {
     // Reading may settle an open phase scaling and find more to warn about: on a copy, for hashes are made from the spec.
@@ -99,21 +85,38 @@ void remove_coil_offset(Chain& chain)
     chain.note("offset_removed", o.offset_removal && possible);
 }
 
-// Voxels worth unwrapping: the head with some margin and without holes, or all (empty mask).
+// Voxels worth unwrapping: the head with some margin and without holes and the given mask, or all (empty mask).
 Mask domain_of(const Chain& chain)
 {
     if (!chain.magnitude_rss) return {};
     Mask domain = mask::robust_threshold(*chain.magnitude_rss);
     const double fraction = static_cast<double>(numerics::count(domain)) / static_cast<double>(domain.size());
     if (fraction < smallest_domain_fraction) return {};
-    return numerics::fill_holes(numerics::dilate(domain, domain_margin_mm));
+    domain = numerics::fill_holes(numerics::dilate(domain, domain_margin_mm));
+    for (std::size_t i = 0; chain.given_mask && i < domain.size(); ++i)
+        if ((*chain.given_mask)[i] != 0) domain[i] = 1;
+    return domain;
 }
 
 }  // namespace
 
+VolumeF root_sum_of_squares(const std::vector<VolumeF>& magnitude)
+{
+    VolumeF rss(magnitude.front().grid());
+    parallel::for_blocks(rss.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) rss[i] = magnitude.front()[i] * magnitude.front()[i];
+        for (std::size_t e = 1; e < magnitude.size(); ++e) {
+            const VolumeF& m = magnitude[e];
+            for (std::size_t i = begin; i < end; ++i) rss[i] += m[i] * m[i];
+        }
+        for (std::size_t i = begin; i < end; ++i) rss[i] = std::sqrt(rss[i]);
+    });
+    return rss;
+}
+
 void run_phase(Chain& chain)
 {
-    read_echoes(chain);
+    if (chain.phase_rad.empty()) read_echoes(chain);
     correct_bipolar(chain);
     remove_coil_offset(chain);
 

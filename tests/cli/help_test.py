@@ -7,7 +7,7 @@ import sys
 
 from support import HERE, Case, main, run
 
-COMMANDS = ["run", "status", "sheet", "methods", "unwrap", "mask", "background", "invert", "phantom", "score"]
+COMMANDS = ["run", "status", "sheet", "methods", "presets", "stage", "unwrap", "mask", "background", "invert", "phantom", "score"]
 
 
 def kept(name):

@@ -57,10 +57,10 @@ class Case(unittest.TestCase):
 
 
 def nifti_bytes(shape, values, voxel_mm=(1, 1, 1)):
-    """A NIfTI-1 file of floats; values in x-fastest order."""
+    """A NIfTI-1 file of floats, 3-D or 4-D; values in x-fastest order."""
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, *shape, 1, 1, 1, 1)
+    struct.pack_into("<8h", header, 40, len(shape), *shape, *[1] * (7 - len(shape)))
     struct.pack_into("<hh", header, 70, 16, 32)
     struct.pack_into("<8f", header, 76, 1, *voxel_mm, 0, 0, 0, 0)
     struct.pack_into("<f", header, 108, 352)

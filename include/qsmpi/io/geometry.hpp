@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <optional>
 #include <string>
 
 #include "qsmpi/core/volume.hpp"
@@ -20,6 +21,8 @@ struct Geometry {
     std::array<float, 3> pixdim_mm{1, 1, 1};      ///< as stored
     short sform_code = 0, qform_code = 0;
     char xyzt_units = 2;
+    /// Direction of B0 said from outside, against what the affine says; goes into no image.
+    std::optional<UnitVector> given_b0_direction_ijk{};
 
     /// The 3x4 affine in force: sform if its code > 0, else qform, else voxel sizes. Rows: world x, y, z
     /// [mm].
@@ -30,8 +33,8 @@ struct Geometry {
     [[nodiscard]] Affine qform_affine() const;
     /// Length of the header's spatial unit [mm]: 1 for mm or unknown, 1000 for m, 0.001 for micrometres.
     [[nodiscard]] double unit_mm() const;
-    /// B0 (scanner +z) in voxel axes, unit length; polar decomposition first if the affine has shear
-    /// (algorithms.md 0.2).
+    /// B0 in voxel axes, unit length: the given direction, or scanner +z by the affine; polar decomposition
+    /// first if that has shear (algorithms.md 0.2).
     /// @throws InputError if the affine is singular
     [[nodiscard]] UnitVector b0_direction_ijk() const;
     bool operator==(const Geometry&) const = default;

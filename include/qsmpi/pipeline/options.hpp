@@ -1,4 +1,5 @@
 #pragma once
+#include <span>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@ namespace qsmpi::pipeline {
 /// Everything that alters a voxel of the output; JSON keys equal the member names and the long options of the CLI
 /// (with '-' for '_').
 struct ChainOptions {
+    std::string preset = "default";        ///< the named set of values that the others started from; see presets()
     std::string unwrapping = "romeo";      ///< romeo | laplacian
     std::string bipolar = "auto";          ///< auto | on | off
     bool offset_removal = true;
@@ -34,8 +36,20 @@ struct ChainOptions {
 void validate(const ChainOptions& o);
 
 void to_json(nlohmann::json& j, const ChainOptions& o);
-/// Keys that are absent keep their value. Calls validate().
+/// Keys that are absent keep their value, or have that of the preset if j names one. Calls validate().
 /// @throws InputError for an unknown key, naming the nearest known one
 void from_json(const nlohmann::json& j, ChainOptions& o);
+
+/// A named set of values of chain options.
+struct Preset {
+    const char* name;
+    const char* help;    ///< one line: what for
+    const char* values;  ///< JSON: what differs from the defaults
+};
+
+/// All presets; the first is "default" and changes nothing.
+[[nodiscard]] std::span<const Preset> presets();
+/// The preset of this name. @throws InputError naming all presets and the nearest name
+[[nodiscard]] const Preset& preset(const std::string& name);
 
 }  // namespace qsmpi::pipeline

@@ -28,7 +28,7 @@ std::string refusal(const json& options)
 const std::map<std::string, json>& other_values()
 {
     static const std::map<std::string, json> values{
-        {"unwrapping", "laplacian"}, {"bipolar", "off"}, {"offset_removal", false}, {"offset_sigma_mm", 5.0},
+        {"preset", "fast"}, {"unwrapping", "laplacian"}, {"bipolar", "off"}, {"offset_removal", false}, {"offset_sigma_mm", 5.0},
         {"field_map", "average"}, {"mask", "quality"}, {"mask_quality_threshold", 0.4}, {"mask_erosion_mm", 1.0},
         {"background", background_names().back()}, {"background_radius_mm", 6.0},
             {"background_rounds", 5.0}, {"inversion", "tkd"}, {"inversion_lambda", 0.01},
@@ -93,6 +93,51 @@ TEST(Options, ValuesOfTheWrongKindOrRangeAreRefused)
     EXPECT_EQ(refusal({{"mask", "masks/{sub}.nii.gz"}}), "accepted");
 }
 
+TEST(Presets, SayWhatDiffersFromTheDefaultsAndAreAccepted)
+{
+    const json defaults = ChainOptions{};
+    for (const Preset& preset : presets()) {
+        SCOPED_TRACE(preset.name);
+        const json values = json::parse(preset.values);
+        EXPECT_EQ(refusal({{"preset", preset.name}}), "accepted");
+        EXPECT_FALSE(values.contains("preset"));
+        json expected = defaults;
+        expected["preset"] = preset.name;
+        expected.update(values);
+        EXPECT_EQ(json(json{{"preset", preset.name}}.get<ChainOptions>()), expected);
+        for (const auto& [name, value] : values.items()) EXPECT_NE(value, defaults.at(name)) << name;
+    }
+    EXPECT_STREQ(presets().front().name, "default");
+    EXPECT_STREQ(presets().front().values, "{}");
+}
+
+TEST(Presets, GiveWayToWhatStandsBesideThem)
+{
+    const auto o = json{{"preset", "fast"}, {"background", "pdf"}}.get<ChainOptions>();
+    EXPECT_EQ(o.background, "pdf");
+    EXPECT_EQ(o.inversion, "tkd");
+}
+
+TEST(Presets, StartFromTheDefaults)
+{
+    ChainOptions o;
+    o.reference = "none";
+    from_json({{"preset", "fast"}}, o);
+    EXPECT_EQ(o.reference, "mean");
+}
+
+TEST(Presets, ASlipIsAnsweredWithTheNearestWord)
+{
+    EXPECT_THAT(refusal({{"preset", "robust "}}), HasSubstr("did you mean 'robust'"));
+    EXPECT_THAT(refusal({{"preset", 3}}), HasSubstr("not a text"));
+}
+
+TEST(StageHashes, DoNotAskHowAValueCameAbout)
+{
+    EXPECT_EQ(stage_hashes(job_with({{"preset", "fast"}})),
+              stage_hashes(job_with({{"field_map", "average"}, {"background", "vsharp"}, {"inversion", "tkd"}})));
+}
+
 TEST(StageHashes, EveryOptionAltersItsStageAndAllLaterOnesOnly)
 {
     const JobSpec defaults = job_with(json::object());
@@ -102,7 +147,8 @@ TEST(StageHashes, EveryOptionAltersItsStageAndAllLaterOnesOnly)
             EXPECT_TRUE(seen.insert(option).second) << option << " belongs to two stages";
             EXPECT_EQ(first_difference(defaults, job_with({{option, other_values().at(option)}})), i) << option;
         }
-    const auto names = option_names();
+    auto names = option_names();
+    std::erase(names, "preset");  // a name for values of the others
     EXPECT_EQ(seen, std::set<std::string>(names.begin(), names.end())) << "an option belongs to no stage";
 }
 

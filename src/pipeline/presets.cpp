@@ -1,0 +1,72 @@
+// The presets: what each says of the chain, as data. `qsmpi presets` prints them.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "qsmpi/core/error.hpp"
+#include "qsmpi/core/suggest.hpp"
+#include "qsmpi/pipeline/options.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+// gre, epi, bet, fast and body are the names that users of QSMxT know; they choose what comes nearest to it here.
+constexpr Preset table[] = {
+    {"default", "the defaults: heads, gradient echo, one or several echoes", R"({})"},
+
+    {"accurate", "the least error on heads, at several times the cost", R"({})"},
+
+    {"robust", "lesions, haemorrhage, calcification: no step that expects a healthy brain", R"({})"},
+
+    {"gre", "3-D gradient echo: mask from the phase, PDF, RTS", R"({
+        "mask": "quality",
+        "mask_erosion_mm": 2,
+        "background": "pdf",
+        "inversion": "rts"
+    })"},
+
+    {"epi", "3-D echo planar imaging: stricter mask from phase and magnitude, PDF, RTS", R"({
+        "mask": "auto",
+        "mask_erosion_mm": 3,
+        "background": "pdf",
+        "inversion": "rts"
+    })"},
+
+    {"bet", "mask from the magnitude alone, PDF, RTS", R"({
+        "mask": "magnitude",
+        "mask_erosion_mm": 3,
+        "background": "pdf",
+        "inversion": "rts"
+    })"},
+
+    {"fast", "a look at the data in the least time: V-SHARP, TKD", R"({
+        "field_map": "average",
+        "background": "vsharp",
+        "inversion": "tkd"
+    })"},
+
+    {"body", "not a brain: mask from the phase by a fixed threshold, no anatomical step", R"({
+        "mask": "quality",
+        "mask_quality_threshold": 0.25,
+        "mask_erosion_mm": 3
+    })"},
+};
+
+}  // namespace
+
+std::span<const Preset> presets() { return table; }
+
+const Preset& preset(const std::string& name)
+{
+    std::vector<std::string> names;
+    std::string list;
+    for (const Preset& p : table) {
+        if (name == p.name) return p;
+        names.emplace_back(p.name);
+        list += (list.empty() ? "" : ", ") + names.back();
+    }
+    const std::string near = nearest_word(name, names);
+    throw InputError(str("preset: '", name, "' is not one of ", list, near.empty() ? "" : "; did you mean '" + near + "'?"));
+}
+
+}  // namespace qsmpi::pipeline

@@ -1,0 +1,180 @@
+#include "qsmpi/pipeline/span.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include "chain.hpp"
+#include "qsmpi/core/log.hpp"
+#include "qsmpi/core/parallel.hpp"
+#include "qsmpi/core/suggest.hpp"
+#include "qsmpi/core/units.hpp"
+#include "qsmpi/field/field_map.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+constexpr Span table[] = {
+    {"field-mapping", Artifact::phase, Artifact::total_field, "phase", "mask"},
+    {"bfr", Artifact::total_field, Artifact::local_field, "mask", "local_field"},
+    {"dipole", Artifact::local_field, Artifact::chi, "mask", "chi"},
+    {"unwrap+bfr", Artifact::phase, Artifact::local_field, "phase", "local_field"},
+    {"bfr+dipole", Artifact::total_field, Artifact::chi, "mask", "chi"},
+    {"end-to-end", Artifact::phase, Artifact::chi, "phase", "chi"},
+};
+
+VolumeF scaled(const VolumeF& volume, double factor)
+{
+    const auto f = static_cast<float>(factor);
+    VolumeF out(volume.grid());
+    parallel::for_blocks(out.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) out[i] = f * volume[i];
+    });
+    return out;
+}
+
+/// Standard deviation of the field of all echoes together, as field::weighted_average() predicts it.
+VolumeF sigma_from_magnitude(const std::vector<VolumeF>& magnitude, const std::vector<double>& echo_times_s)
+{
+    const double noise_std = field::estimate_noise_std(magnitude.back());
+    VolumeF sigma_hz(magnitude.front().grid());
+    parallel::for_blocks(sigma_hz.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            double sum = 0.0;
+            for (std::size_t e = 0; e < magnitude.size(); ++e) {
+                const double x = static_cast<double>(magnitude[e][i]) * echo_times_s[e];
+                sum += x * x;
+            }
+            sigma_hz[i] = sum > 0.0 ? static_cast<float>(noise_std / (units::two_pi * std::sqrt(sum)))
+                                    : std::numeric_limits<float>::infinity();
+        }
+    });
+    return sigma_hz;
+}
+
+void check(const Span& span, const SpanInput& input, const ChainOptions& options)
+{
+    const std::string who = str(span.name, ": ");
+    require(input.b0_tesla > 0.0, str(who, "field strength ", input.b0_tesla, " T: expected a positive number"));
+    const Dims& dims = input.geometry.grid.dims;
+    const auto fits = [&](const auto& volume, const char* what) {
+        require(volume.dims() == dims, str(who, what, " and geometry differ in shape"));
+    };
+    fits(input.mask, "mask");
+    for (const VolumeF& m : input.magnitude) fits(m, "magnitude");
+    const std::size_t n_echoes = input.echo_times_s.size();
+    if (span.from == Artifact::phase) {
+        require(n_echoes > 0 && input.phase_rad.size() == n_echoes,
+                str(who, input.phase_rad.size(), " phases but ", n_echoes, " echo times"));
+        for (const VolumeF& p : input.phase_rad) fits(p, "phase");
+    } else {
+        fits(input.field_ppm, "field");
+    }
+    require(input.magnitude.empty() || input.magnitude.size() == n_echoes,
+            str(who, input.magnitude.size(), " magnitudes but ", n_echoes, " echo times"));
+    require(!options.per_echo || (span.to == Artifact::chi && span.from == Artifact::phase),
+            str(who, "per_echo makes a map of each echo, but one is written: leave it off"));
+}
+
+JobSpec job_of(const SpanInput& input, const ChainOptions& options)
+{
+    JobSpec spec;
+    spec.options = options;
+    spec.acquisition.key = "stage";
+    spec.acquisition.b0_tesla = input.b0_tesla;
+    spec.acquisition.geometry = input.geometry;
+    for (const double echo_time_s : input.echo_times_s) {
+        io::Echo& echo = spec.acquisition.echoes.emplace_back();
+        echo.number = static_cast<int>(spec.acquisition.echoes.size());
+        echo.echo_time_s = echo_time_s;
+    }
+    return spec;
+}
+
+/// Puts the input where the first stage of the span looks for it.
+void fill(Chain& chain, const Span& span, SpanInput& input)
+{
+    chain.given_mask = std::make_shared<Mask>(std::move(input.mask));
+    if (span.from == Artifact::phase) {
+        chain.phase_rad = std::move(input.phase_rad);
+        chain.magnitude = std::move(input.magnitude);
+        return;
+    }
+    if (!input.magnitude.empty()) {
+        chain.magnitude_rss = std::make_shared<VolumeF>(root_sum_of_squares(input.magnitude));
+        chain.maps.front().sigma_hz =
+            std::make_shared<VolumeF>(sigma_from_magnitude(input.magnitude, input.echo_times_s));
+        input.magnitude.clear();
+    }
+    MapState& map = chain.maps.front();
+    // A local field is a total field without background: inversions of the total field may have it.
+    map.field_hz = std::make_shared<VolumeF>(scaled(input.field_ppm, units::hz_per_ppm(input.b0_tesla)));
+    if (span.from == Artifact::local_field) map.local_field_ppm = std::make_shared<VolumeF>(std::move(input.field_ppm));
+}
+
+void run_stages(Chain& chain, const Span& span)
+{
+    bool inside = false;
+    for (const Stage& stage : stage_table()) {
+        const std::string name = stage.name;
+        inside = inside || name == span.first_stage;
+        // From a local field, what lies between mask and inversion is done.
+        const bool done = span.from == Artifact::local_field && name == "local_field";
+        if (inside && !done) {
+            chain.stage = name;
+            log::set_context("stage=" + name);
+            stage.run(chain);
+            let_go(chain, name);
+        }
+        if (done) chain.maps.front().local_mask = chain.mask;
+        if (name == span.last_stage) break;
+    }
+    log::set_context("");
+}
+
+SpanResult take_result(Chain& chain, const Span& span)
+{
+    MapState& map = chain.maps.back();
+    SpanResult result;
+    result.mask = (span.to == Artifact::total_field ? chain.mask : map.local_mask)->clone();
+    if (span.to == Artifact::total_field) result.volume_ppm = in_ppm(*map.field_hz, chain.spec.acquisition.b0_tesla);
+    else result.volume_ppm = (span.to == Artifact::chi ? map.chi_ppm : map.local_field_ppm)->clone();
+    for (std::size_t i = 0; i < result.mask.size(); ++i)
+        if (result.mask[i] == 0) result.volume_ppm[i] = 0.0f;
+    for (auto& [stage, notes] : chain.notes.items()) {
+        for (const auto& warning : notes.value("warnings", nlohmann::json::array()))
+            result.warnings.push_back(warning.get<std::string>());
+        notes.erase("warnings");
+    }
+    result.notes_json = chain.notes.dump();
+    return result;
+}
+
+}  // namespace
+
+std::span<const Span> spans() { return table; }
+
+const Span& span(const std::string& name)
+{
+    std::vector<std::string> names;
+    std::string list;
+    for (const Span& s : table) {
+        if (name == s.name) return s;
+        names.emplace_back(s.name);
+        list += (list.empty() ? "" : ", ") + names.back();
+    }
+    const std::string near = nearest_word(name, names);
+    throw InputError(str("'", name, "' is not one of ", list, near.empty() ? "" : "; did you mean '" + near + "'?"));
+}
+
+SpanResult run_span(const Span& span, SpanInput input, const ChainOptions& options)
+{
+    validate(options);
+    check(span, input, options);
+    const JobSpec spec = job_of(input, options);
+    Chain chain(spec);
+    fill(chain, span, input);
+    run_stages(chain, span);
+    return take_result(chain, span);
+}
+
+}  // namespace qsmpi::pipeline
