@@ -92,7 +92,6 @@ class Stage(StageCase):
         self.assertEqual(sorted(os.listdir(self.path("out3"))), ["localfield.json", "localfield.nii.gz"])
 
     def test_steps_one_after_the_other_are_the_whole(self):
-        """Field mapping, background removal and inversion without sigma against the span of the last two."""
         self.folder_of("totalfield", "mask", name="in")
         run("stage", "bfr", self.path("in"), self.path("a"), "--background", "pdf")
         shutil.copy(self.path("in/params.json"), self.path("a"))
@@ -103,7 +102,7 @@ class Stage(StageCase):
         self.assertLess(max(abs(p - q) for p, q in zip(one, other)), 1e-5)
 
     def test_takes_the_direction_of_b0_from_params(self):
-        """The field of a ball turns with B0: inverted with the wrong axis, the ball is lost."""
+        # The field of a ball turns with B0: inverted with the wrong axis, the ball is lost.
         shape, centre = (32, 32, 32), 15.5
 
         def field(x, y, z):
@@ -199,7 +198,7 @@ class BadStageInput(StageCase):
                 file.write(keep)
             return text
 
-        centre = (shape[0] * (shape[1] + 1) * shape[2]) // 2
+        centre = shape[0] // 2 + shape[0] * (shape[1] // 2 + shape[1] * (shape[2] // 2))
         broken = list(values)
         broken[centre] = math.nan
         self.assertIn("1 voxels inside the mask are NaN", replaced("localfield.nii.gz", shape, broken, "dipole"))
