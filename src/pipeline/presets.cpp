@@ -26,7 +26,6 @@ constexpr Preset table[] = {
     })"},
 
     {"epi", "3-D echo planar imaging: stricter mask from phase and magnitude, PDF, RTS", R"({
-        "mask": "auto",
         "mask_erosion_mm": 3,
         "background": "pdf",
         "inversion": "rts"
