@@ -12,7 +12,7 @@ class GradientSplit {
 public:
     /// @param threshold  t = lambda / rho of the shrinkage
     /// @param guide      on the box, must outlive this: where two neighbours differ in it by d, t is 1 / (1 + d^2) of
-    ///                   itself, at least guide_floor; null: t everywhere. Anisotropic norm only
+    ///                   itself, at least guide_floor of it; null: t everywhere. Anisotropic norm only
     GradientSplit(const Grid& box, TvNorm norm, double threshold, double relaxation, const VolumeF* guide = nullptr);
 
     /// Starts from z = shrink(grad x, t), u = grad x - z.
@@ -27,7 +27,7 @@ public:
     void raise_penalty(double factor);
 
     /// The least part of the threshold that an edge of the guide leaves.
-    static constexpr float guide_floor = 0.1F;
+    static constexpr float guide_floor = 0.2F;
 
 private:
     template <bool isotropic, bool measure, bool guided>

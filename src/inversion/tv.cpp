@@ -131,7 +131,7 @@ extern const Method tv_method;
 constinit const Method tv_method{
     .name = "tv",
     .help = "total variation by ADMM, weighted by noise and guided by edges of the magnitude where they are known: accurate",
-    .parameters = "lambda 2e-4 ppm times the voxel size (1e-4 without magnitude), down to a tenth at edges, rho 0.05, "
+    .parameters = "lambda 2e-4 ppm times the voxel size (1e-4 without magnitude), down to a fifth at edges, rho 0.05, "
                   "relaxation 1.6, at most 60 iterations, tolerance 5e-3",
     .sentence = "Susceptibility was computed by total variation regularisation, less where the magnitude has edges, solved with "
                 "the alternating direction method of multipliers.",

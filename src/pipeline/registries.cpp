@@ -12,7 +12,7 @@ namespace qsmpi::pipeline {
 namespace {
 
 // Between rounds of the background method a coarse map will do: it is only a prior for the next round.
-constexpr int coarse_iterations = 10;
+constexpr int coarse_iterations = 15;
 
 /// sigma of a map; empty if it is not known.
 VolumeF sigma_in_ppm(const MapState& map, double b0_tesla)

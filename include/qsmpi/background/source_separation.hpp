@@ -25,7 +25,7 @@ struct SeparationOptions {
     double model_error_ppm = 0.002;      ///< floor of the data's standard deviation
     double rim_error_ppm = 0.05;         ///< floor in the outermost voxels of the data: partial volume, dephasing
     double second_rim_error_ppm = 0.005; ///< floor in the next layer
-    double steepness_error = 0.03;       ///< error of the data as part of the largest step to a neighbouring voxel
+    double steepness_error = 0.02;       ///< error of the data as part of the largest step to a neighbouring voxel
     double margin_mm = 14.0;             ///< sources are placed up to here around the mask's box
     double pad_fraction = 0.2;           ///< and in this much padding
 };
