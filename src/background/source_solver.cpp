@@ -35,6 +35,7 @@ SourceSolver::SourceSolver(const Grid& padded, const UnitVector& b0_direction_ij
       padded_(padded.dims),
       fft_(padded),
       dipole_(padded, b0_direction_ijk),
+      voxel_dipole_(padded, b0_direction_ijk, numerics::DipoleKernel::Sources::voxels),
       harmonics_(squared_weight.grid(), squared_weight),
       low_order_(low_order),
       y_(zeros(padded)),
@@ -89,11 +90,11 @@ void SourceSolver::scale_by_region(std::size_t y, std::size_t z, const SourceSiz
     for (; x < padded_.nx; ++x) row[x] = values[x] * sizes[no_signal];
 }
 
-numerics::TileBody SourceSolver::multiply_by_dipole() const
+numerics::TileBody SourceSolver::multiply_by(const numerics::DipoleKernel& dipole)
 {
-    return [this](const numerics::Tile& tile) {
+    return [&dipole](const numerics::Tile& tile) {
         AlignedBuffer<float> factors(tile.nz * numerics::Tile::width);
-        dipole_.tile(tile, factors.data());
+        dipole.tile(tile, factors.data());
         tile.multiply(factors.data());
     };
 }
@@ -129,7 +130,7 @@ SourceSolver::Forward SourceSolver::forward(float beta)
             step_squared[y + box_.ny * z] = sum;
             moments[y + box_.ny * z] = harmonics_.row_moments(y, z, w, row);
         },
-        multiply_by_dipole(), work());
+        multiply_by(voxel_dipole_), work());
     Harmonics::Coefficients total{};
     for (const auto& m : moments)
         for (std::size_t i = 0; i < total.size(); ++i) total[i] += m[i];
@@ -172,7 +173,7 @@ double SourceSolver::backward(float alpha)
             }
             squared[y + padded_.ny * z] = sum;
         },
-        multiply_by_dipole(), work());
+        multiply_by(voxel_dipole_), work());
     return in_order(squared);
 }
 
@@ -218,7 +219,7 @@ VolumeF SourceSolver::background_ppm()
             for (std::size_t x = 0; x < box_.nx; ++x)
                 out[x] = row[x] + p[0] + position[x] * (p[1] + position[x] * p[2]);
         },
-        multiply_by_dipole(), work());
+        multiply_by(voxel_dipole_), work());
     return background;
 }
 
@@ -241,7 +242,7 @@ VolumeF SourceSolver::unexplained_ppm() const
 
 void SourceSolver::dipole_field(const VolumeF& chi_ppm, VolumeF& out)
 {
-    fft_.filter_tiles(chi_ppm, out, multiply_by_dipole(), work());
+    fft_.filter_tiles(chi_ppm, out, multiply_by(dipole_), work());
 }
 
 }  // namespace qsmpi::background

@@ -61,13 +61,13 @@ private:
     void scale_by_region(std::size_t y, std::size_t z, const SourceSizes& sizes, const float* values, float* row) const;
     [[nodiscard]] Forward forward(float beta);
     [[nodiscard]] double backward(float alpha);
-    [[nodiscard]] numerics::TileBody multiply_by_dipole() const;
+    [[nodiscard]] static numerics::TileBody multiply_by(const numerics::DipoleKernel& dipole);
 
     const Volume<std::uint8_t>& regions_;
     const VolumeF& squared_weight_;
     Dims box_, padded_;
     numerics::Fft3 fft_;
-    numerics::DipoleKernel dipole_;
+    numerics::DipoleKernel dipole_, voxel_dipole_;  // of a map's samples; of the sources that are looked for
     Harmonics harmonics_;
     LowOrder low_order_;
     SourceSizes sizes_{};

@@ -73,22 +73,26 @@ double part_inside(const std::array<long, 3>& voxel, const Vec3& h, double radiu
 
 }  // namespace
 
-DipoleKernel::DipoleKernel(const Grid& grid, const UnitVector& b0_direction_ijk)
+DipoleKernel::DipoleKernel(const Grid& grid, const UnitVector& b0_direction_ijk, Sources sources)
 {
     require_unit(b0_direction_ijk, "dipole kernel");
-    x_ = axis(grid.dims.nx, grid.voxel_mm[0], b0_direction_ijk[0]);
-    y_ = axis(grid.dims.ny, grid.voxel_mm[1], b0_direction_ijk[1]);
-    z_ = axis(grid.dims.nz, grid.voxel_mm[2], b0_direction_ijk[2]);
+    x_ = axis(grid.dims.nx, grid.voxel_mm[0], b0_direction_ijk[0], sources);
+    y_ = axis(grid.dims.ny, grid.voxel_mm[1], b0_direction_ijk[1], sources);
+    z_ = axis(grid.dims.nz, grid.voxel_mm[2], b0_direction_ijk[2], sources);
 }
 
-DipoleKernel::Axis DipoleKernel::axis(std::size_t n, double voxel_mm, double b)
+DipoleKernel::Axis DipoleKernel::axis(std::size_t n, double voxel_mm, double b, Sources sources)
 {
-    Axis a{std::vector<float>(n), std::vector<float>(n), std::vector<float>(n)};
+    Axis a{std::vector<float>(n), std::vector<float>(n), std::vector<float>(n), std::vector<float>(n, 1.0F)};
     for (std::size_t i = 0; i < n; ++i) {
         const double k = static_cast<double>(signed_index(i, n)) / (static_cast<double>(n) * voxel_mm);
         const bool is_nyquist = n % 2 == 0 && i == n / 2;
         a.k_squared[i] = static_cast<float>(k * k);
         (is_nyquist ? a.nyquist_projection : a.projection)[i] = static_cast<float>(k * b);
+        if (sources == Sources::voxels && i > 0) {
+            const double angle = units::pi * k * voxel_mm;
+            a.voxel[i] = static_cast<float>(std::sin(angle) / angle);
+        }
     }
     return a;
 }
@@ -97,6 +101,7 @@ void DipoleKernel::fill(std::size_t x0, std::size_t n_x, std::size_t y, std::siz
 {
     // Reflection of the index flips the sign of every k but those at a Nyquist frequency, so the mean of
     // (q + p)^2 and (-q + p)^2 is q^2 + p^2 with p the Nyquist part of k.b and q the rest.
+    const float voxel_yz = y_.voxel[y] * z_.voxel[z];
     const float k2_yz = y_.k_squared[y] + z_.k_squared[z];
     const float q_yz = y_.projection[y] + z_.projection[z];
     const float p_yz = y_.nyquist_projection[y] + z_.nyquist_projection[z];
@@ -104,7 +109,7 @@ void DipoleKernel::fill(std::size_t x0, std::size_t n_x, std::size_t y, std::siz
         const float k2 = x_.k_squared[x0 + j] + k2_yz;
         const float q = x_.projection[x0 + j] + q_yz;
         const float p = x_.nyquist_projection[x0 + j] + p_yz;
-        factors[j] = 1.0F / 3.0F - (q * q + p * p) / k2;
+        factors[j] = (1.0F / 3.0F - (q * q + p * p) / k2) * (x_.voxel[x0 + j] * voxel_yz);
     }
     if (x0 == 0 && y == 0 && z == 0) factors[0] = 0.0F;
 }

@@ -12,10 +12,14 @@ namespace qsmpi::numerics {
 /// volume is Hermitian for oblique B0 too. Salomir et al., Concepts Magn. Reson. 19B:26-34, 2003.
 class DipoleKernel {
 public:
+    /// What is convolved: D as it is, for a map sampled on the grid; or D times the spectrum of a voxel (a sinc along each
+    /// axis), the field of homogeneous voxels. The latter does not ring around strong sources.
+    enum class Sources { samples, voxels };
+
     /// @param grid              padded grid of the FFT (voxel size in mm enters)
     /// @param b0_direction_ijk  unit vector of B0 in voxel axes
     /// @throws InputError if the direction is not a unit vector (1e-3)
-    DipoleKernel(const Grid& grid, const UnitVector& b0_direction_ijk);
+    DipoleKernel(const Grid& grid, const UnitVector& b0_direction_ijk, Sources sources = Sources::samples);
     /// Factors of the frequencies (0..nx/2, y, z).
     void row(std::size_t y, std::size_t z, float* factors) const;
     /// Factors of one tile, factors[z * Tile::width + j]; all Tile::width columns are written, padding with 0.
@@ -28,8 +32,9 @@ private:
     /// frequency of an even axis keeps its sign under reflection.
     struct Axis {
         std::vector<float> k_squared, projection, nyquist_projection;
+        std::vector<float> voxel;  ///< spectrum of a voxel, or 1
     };
-    static Axis axis(std::size_t n, double voxel_mm, double b);
+    static Axis axis(std::size_t n, double voxel_mm, double b, Sources sources);
     void fill(std::size_t x0, std::size_t n_x, std::size_t y, std::size_t z, float* factors) const;
 
     Axis x_, y_, z_;
