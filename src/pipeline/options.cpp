@@ -30,6 +30,7 @@ void for_each_option(Options& o, Visit&& visit)
     visit("background_radius_mm", o.background_radius_mm);
     visit("background_rounds", o.background_rounds);
     visit("inversion", o.inversion);
+    visit("inversion_edges", o.inversion_edges);
     visit("inversion_lambda", o.inversion_lambda);
     visit("reference", o.reference);
     visit("per_echo", o.per_echo);

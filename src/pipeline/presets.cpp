@@ -14,9 +14,14 @@ namespace {
 constexpr Preset table[] = {
     {"default", "the defaults: heads, gradient echo, one or several echoes", R"({})"},
 
-    {"accurate", "the least error on heads, at several times the cost", R"({})"},
+    {"accurate", "the least error on heads, at several times the cost", R"({
+        "background_rounds": 8
+    })"},
 
-    {"robust", "lesions, haemorrhage, calcification: no step that expects a healthy brain", R"({})"},
+    {"robust", "lesions, haemorrhage, calcification: no step that expects a healthy brain", R"({
+        "background_rounds": 5,
+        "inversion_edges": false
+    })"},
 
     {"gre", "3-D gradient echo: mask from the phase, PDF, RTS", R"({
         "mask": "quality",

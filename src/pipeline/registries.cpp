@@ -60,7 +60,7 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
     problem.max_radius_mm = chain.spec.options.background_radius_mm;
     problem.rounds = static_cast<int>(chain.spec.options.background_rounds);
     problem.inner = [&](const background::InnerProblem& p) {
-        const bool guided = p.magnitude != nullptr;
+        const bool guided = p.magnitude != nullptr && chain.spec.options.inversion_edges;
         inversion::TvOptions options =
             inversion::tv_defaults(p.mask.grid(), guided ? inversion::Guidance::edges : inversion::Guidance::none);
         options.max_iterations = coarse_iterations;
@@ -85,7 +85,7 @@ inversion::Result invert(const Chain& chain, const MapState& map)
     problem.mask = map.local_mask.get();
     problem.weight = map.local_weight.get();
     problem.sigma_ppm = sigma_ppm.empty() ? nullptr : &sigma_ppm;
-    problem.magnitude = chain.magnitude_rss.get();
+    problem.magnitude = chain.spec.options.inversion_edges ? chain.magnitude_rss.get() : nullptr;
     problem.relative_residual = map.relative_residual.get();
     problem.b0_direction_ijk = acquisition.geometry.b0_direction_ijk();
     problem.radians_per_ppm =

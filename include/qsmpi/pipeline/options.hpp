@@ -23,6 +23,7 @@ struct ChainOptions {
     double background_radius_mm = 0.0;     ///< 0: the method's own
     double background_rounds = 0;          ///< of methods that alternate with an inversion; 0: the method's own number
     std::string inversion = "default";     ///< names from the registry
+    bool inversion_edges = true;           ///< spare edges of the magnitude, in methods that can
     double inversion_lambda = 0.0;         ///< 0: the method's own rule
     std::string reference = "mean";        ///< mean | none
     bool per_echo = false;

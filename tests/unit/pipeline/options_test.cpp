@@ -32,6 +32,7 @@ const std::map<std::string, json>& other_values()
         {"field_map", "average"}, {"mask", "quality"}, {"mask_quality_threshold", 0.4}, {"mask_erosion_mm", 1.0},
         {"background", background_names().back()}, {"background_radius_mm", 6.0},
             {"background_rounds", 5.0}, {"inversion", "tkd"}, {"inversion_lambda", 0.01},
+        {"inversion_edges", false},
         {"reference", "none"}, {"per_echo", true}};
     return values;
 }
