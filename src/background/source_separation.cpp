@@ -126,8 +126,8 @@ void replace_distrusted(VolumeF& local, const VolumeF& weight, const Mask& mask,
 std::vector<SeparationRound> separation_rounds(int n_rounds)
 {
     require(n_rounds > 0, str("separate_sources: ", n_rounds, " rounds; expected at least 1"));
-    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {15, 0.01, 0.5});
-    rounds.front() = {30, 0.02, 0.2};
+    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {15, 0.01, 2.0});
+    rounds.front() = {30, 0.02, 0.5};
     return rounds;
 }
 
