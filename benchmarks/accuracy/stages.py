@@ -22,6 +22,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import nibabel as nib
@@ -105,14 +106,27 @@ def rows_of(group, qsmpi):
     return [(name, "end-to-end", ["--preset", name]) for name in presets(qsmpi)]
 
 
+def peak_mb(pid):
+    """High-water mark of a process image. Not rusage: a child inherits that of its parent through exec."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            return max((float(line.split()[1]) * 1024 / 1e6 for line in file if line.startswith("VmHWM")), default=0.0)
+    except OSError:
+        return 0.0
+
+
 def run_measured(command):
-    """Seconds and peak resident MB of a command, and what it said when it failed."""
-    start = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return time.monotonic() - start, usage.ru_maxrss * 1024 / 1e6, process.returncode, said
+    """Seconds and peak resident MB of a command, its exit code and what it said."""
+    with tempfile.TemporaryFile("w+") as said:
+        start = time.monotonic()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        mb = 0.0
+        while process.poll() is None:
+            mb = max(mb, peak_mb(process.pid))
+            time.sleep(0.01)
+        seconds = time.monotonic() - start
+        said.seek(0)
+        return seconds, mb, process.returncode, said.read()
 
 
 def seconds_of_fft(args, head):
