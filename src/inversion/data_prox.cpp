@@ -26,8 +26,8 @@ struct Turned {
 };
 
 // Both equations below are concave on [0, pi] and Newton starts left of their first root, so it climbs to it and never
-// overshoots. Far from pi three steps reach round-off; near pi, where the slope may vanish, the rest is left to the next
-// iteration of the splitting.
+// overshoots. Far from pi three steps reach round-off; near pi, where the slope may vanish, the rest is left to the
+// next iteration of the splitting.
 constexpr int newton_steps = 4;
 constexpr float least_slope = 0.05F;
 
@@ -64,6 +64,20 @@ DataProx linear_l2(const VolumeF& field_ppm, const VolumeF& weight, double mu)
         const float *f = field_ppm.data() + at, *w = weight.data() + at;
 #pragma omp simd
         for (std::size_t i = 0; i < n; ++i) v[i] = t[i] + w[i] * w[i] / (w[i] * w[i] + mu) * (f[i] - t[i]);
+    };
+}
+
+DataProx linear_huber(const VolumeF& field_ppm, const VolumeF& weight, double mu, double bend_ppm)
+{
+    const auto inverse_mu = static_cast<float>(1.0 / mu), bend = static_cast<float>(bend_ppm);
+    return [=, &field_ppm, &weight](std::size_t at, std::size_t n, const float* t, float* v) {
+        const float *f = field_ppm.data() + at, *w = weight.data() + at;
+#pragma omp simd
+        for (std::size_t i = 0; i < n; ++i) {
+            const float k = w[i] * w[i] * inverse_mu, largest_pull = k * bend;
+            const float pull = k / (1.0F + k) * (t[i] - f[i]);
+            v[i] = t[i] - std::min(std::max(pull, -largest_pull), largest_pull);
+        }
     };
 }
 

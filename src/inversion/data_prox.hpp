@@ -14,6 +14,9 @@ using DataProx = std::function<void(std::size_t at, std::size_t n, const float* 
 
 /// w^2/2 (v - f)^2
 [[nodiscard]] DataProx linear_l2(const VolumeF& field_ppm, const VolumeF& weight, double mu);
+/// w^2 times half the square of v - f up to bend_ppm, and continued by its tangents beyond: convex, yet outliers pull
+/// no harder
+[[nodiscard]] DataProx linear_huber(const VolumeF& field_ppm, const VolumeF& weight, double mu, double bend_ppm);
 /// w |v - f|; mu in 1/ppm
 [[nodiscard]] DataProx linear_l1(const VolumeF& field_ppm, const VolumeF& weight, double mu_per_ppm);
 /// w^2/(2 r^2) |exp(i r v) - exp(i r f)|^2 = w^2/r^2 (1 - cos r (v - f)): blind to multiples of 2 pi
@@ -30,8 +33,11 @@ struct HalfAngle {
     explicit HalfAngle(float angle_rad)
     {
         const float h = 0.5F * angle_rad, s = h * h;
-        sine = h * (0.999999996F + s * (-0.166666579F + s * (8.33305009e-3F + s * (-1.98090111e-4F + s * 2.60509296e-6F))));
-        cosine = 1.0F + s * (-0.499999994F + s * (4.16666361e-2F + s * (-1.38883601e-3F + s * (2.47601015e-5F - s * 2.60505107e-7F))));
+        // Polynomials in h^2 through Chebyshev points of [0, (pi/2)^2].
+        const float odd = 8.33305009e-3F + s * (-1.98090111e-4F + s * 2.60509296e-6F);
+        const float even = -1.38883601e-3F + s * (2.47601015e-5F - s * 2.60505107e-7F);
+        sine = h * (0.999999996F + s * (-0.166666579F + s * odd));
+        cosine = 1.0F + s * (-0.499999994F + s * (4.16666361e-2F + s * even));
     }
     float sine, cosine;
 };

@@ -42,8 +42,8 @@ double kept_fraction(const Grid& grid, const numerics::DipoleKernel& dipole, con
 }  // namespace
 
 Result invert_directly(const VolumeF& field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
-                       const InverseSymbol& symbol, NeedsLaplacian needs, Underestimation underestimation, int pad_voxels,
-                       double pad_fraction, const char* who)
+                       const InverseSymbol& symbol, NeedsLaplacian needs, Underestimation underestimation,
+                       int pad_voxels, double pad_fraction, const char* who)
 {
     Domain domain = make_domain(field_ppm, mask, pad_voxels, pad_fraction, who);
     const numerics::DipoleKernel dipole(domain.padded, b0_direction_ijk);

@@ -36,7 +36,8 @@ Result hdqsm(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector&
 
     Result result;
     detail::WeightedDomain& d = problem.domain();
-    VolumeF chi = problem.run(detail::linear_l1(d.field_ppm, d.weight, options.first.mu), options.first, observer, result);
+    VolumeF chi = problem.run(detail::linear_l1(d.field_ppm, d.weight, options.first.mu), options.first, observer,
+                              result);
     distrust_misfits(d.field_ppm, problem.field_of(chi), d.weight);
     chi = problem.run(detail::linear_l2(d.field_ppm, d.weight, options.second.mu), options.second, observer, result,
                       std::move(chi));
@@ -48,7 +49,8 @@ extern const Method hdqsm_method;
 constinit const Method hdqsm_method{
     .name = "hdqsm",
     .help = "hybrid data fidelity: total variation, L1 first to find fields that contradict the map",
-    .parameters = "first stage as l1, at most 20 iterations; second as nltv but linear, at most 60 iterations; lambda is that of "
+    .parameters = "first stage as l1, at most 20 iterations; second as nltv but linear, at most 60 iterations; "
+                  "lambda is that of "
                   "the second, tolerance 1e-2",
     .sentence = "Susceptibility was computed with the hybrid data fidelity method HD-QSM.",
     .citation = "Lambert et al., Magn. Reson. Med. 88(2):962-972, 2022, doi:10.1002/mrm.29218",

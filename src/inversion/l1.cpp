@@ -14,8 +14,8 @@ double l1_lambda(const Grid& grid, double noise_ppm)
     return for_a_step * detail::voxel_edge_mm(grid);
 }
 
-Result l1(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk, const L1Options& options,
-          const VolumeF* weight, const Observer& observer)
+Result l1(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+          const L1Options& options, const VolumeF* weight, const Observer& observer)
 {
     const SplittingOptions& o = options.splitting;
     detail::check(o, "l1");
@@ -35,9 +35,11 @@ extern const Method l1_method;
 constinit const Method l1_method{
     .name = "l1",
     .help = "total variation with a nonlinear L1 data term: bears fields that are wrong in places",
-    .parameters = "lambda 10 / ppm times the noise, 0.02 to 0.2, or 0.03, times the voxel size, rho 500 / ppm lambda, mu 100 / ppm, "
+    .parameters = "lambda 10 / ppm times the noise, 0.02 to 0.2, or 0.03, times the voxel size, rho 500 / ppm "
+                  "lambda, mu 100 / ppm, "
                   "relaxation 1.6, at most 60 iterations, tolerance 1e-2",
-    .sentence = "Susceptibility was computed by total variation regularisation with a nonlinear data term of the L1 norm (L1-QSM), "
+    .sentence = "Susceptibility was computed by total variation regularisation with a nonlinear data term of the "
+                "L1 norm (L1-QSM), "
                 "solved with the alternating direction method of multipliers.",
     .citation = "Milovic et al., Magn. Reson. Med. 87(1):457-473, 2022, doi:10.1002/mrm.28957",
     .run = [](const Problem& p) {

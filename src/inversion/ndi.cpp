@@ -16,7 +16,8 @@ constexpr float largest_weight = 1.5F;
 
 void check(const NdiOptions& o)
 {
-    require(std::isfinite(o.damping) && o.damping >= 0.0, str("ndi: damping ", o.damping, "; expected a number from 0"));
+    require(std::isfinite(o.damping) && o.damping >= 0.0,
+            str("ndi: damping ", o.damping, "; expected a number from 0"));
     require(o.noise_ppm >= 0.0, str("ndi: a noise of ", o.noise_ppm, " ppm; expected a number from 0"));
     require(o.max_iterations > 0, str("ndi: ", o.max_iterations, " iterations; expected at least 1"));
     require(o.tolerance >= 0.0, str("ndi: tolerance ", o.tolerance, "; expected a number from 0"));
@@ -43,15 +44,18 @@ struct Misfit {
     }
 };
 
-/// model <- w^2 / r sin r (model - f), the derivative of the data term. @return the weighted misfit [ppm], root mean square
-double data_gradient(const VolumeF& field_ppm, const VolumeF& weight, double radians_per_ppm, VolumeF& model)
+/// model <- w^2 / r sin r (model - f), the derivative of the data term; with `is_bent` instead w^2 (model - f), at most
+/// w^2 / r: the convex term of the same pull. @return the weighted misfit [ppm], root mean square
+double data_gradient(const VolumeF& field_ppm, const VolumeF& weight, double radians_per_ppm, bool is_bent,
+                     VolumeF& model)
 {
     const auto r = static_cast<float>(radians_per_ppm), ppm = static_cast<float>(1.0 / radians_per_ppm);
     const Misfit sum = parallel::sum_blocks<Misfit>(model.size(), [&](std::size_t begin, std::size_t end) {
         Misfit part;
         for (std::size_t i = begin; i < end; ++i) {
             const float w = weight[i];
-            const float sine = std::sin(r * (model[i] - field_ppm[i])) * ppm;
+            const float misfit = model[i] - field_ppm[i];
+            const float sine = is_bent ? std::min(std::max(misfit, -ppm), ppm) : std::sin(r * misfit) * ppm;
             part.squares += static_cast<double>(w * w * sine * sine);
             part.n += w > 0.0F ? 1.0 : 0.0;
             model[i] = w * w * sine;
@@ -63,8 +67,8 @@ double data_gradient(const VolumeF& field_ppm, const VolumeF& weight, double rad
 
 }  // namespace
 
-Result ndi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk, const NdiOptions& options,
-           const VolumeF* weight, const Observer& observer)
+Result ndi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+           const NdiOptions& options, const VolumeF* weight, const Observer& observer)
 {
     check(options);
     const double r = detail::checked_radians_per_ppm(options.radians_per_ppm, "ndi");
@@ -96,10 +100,12 @@ Result ndi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b
     result.converged = false;
     VolumeF x(domain.mask.grid(), 0.0F), ahead(domain.mask.grid(), 0.0F), gradient(domain.mask.grid());
     double momentum = 1.0;
+    // From x = 0 the sine would lead a strong field to the wrong turn of the phase, so the convex term begins.
+    bool is_bent = true;
     while (!result.converged && result.iterations < options.max_iterations) {
         convolve(ahead, gradient);
-        const double misfit_ppm = data_gradient(domain.field_ppm, domain.weight, r, gradient);
-        if (options.noise_ppm > 0.0 && misfit_ppm < options.noise_ppm) {
+        const double misfit_ppm = data_gradient(domain.field_ppm, domain.weight, r, is_bent, gradient);
+        if (!is_bent && options.noise_ppm > 0.0 && misfit_ppm < options.noise_ppm) {
             result.converged = true;
             break;
         }
@@ -122,7 +128,12 @@ Result ndi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b
         momentum = sums.uphill > 0.0 ? 1.0 : next_momentum;
         result.relative_residual = sums.norm > 0.0 ? std::sqrt(sums.change / sums.norm) : 0.0;
         ++result.iterations;
-        result.converged = result.relative_residual < options.tolerance;
+        result.converged = !is_bent && result.relative_residual < options.tolerance;
+        if (is_bent && (misfit_ppm < 0.5 / r || 2 * result.iterations >= options.max_iterations ||
+                        result.relative_residual < options.tolerance)) {
+            is_bent = false;
+            momentum = 1.0;
+        }
         if (observer) observer(result.iterations, result.relative_residual);
     }
     result.chi_ppm = detail::to_whole(x, domain, local_field_ppm.grid());
@@ -133,7 +144,8 @@ extern const Method ndi_method;
 constinit const Method ndi_method{
     .name = "ndi",
     .help = "nonlinear dipole inversion by gradient descent, stopped early: a baseline",
-    .parameters = "damping 1e-5 (lambda), at most 50 iterations, tolerance 2e-2, or as soon as the misfit is as small as the noise",
+    .parameters = "damping 1e-5 (lambda), at most 50 iterations, tolerance 2e-2, or as soon as the misfit is as "
+                  "small as the noise",
     .sentence = "Susceptibility was computed by nonlinear dipole inversion with early stopping.",
     .citation = "Polak et al., NMR Biomed. 33(12):e4271, 2020, doi:10.1002/nbm.4271",
     .run = [](const Problem& p) {

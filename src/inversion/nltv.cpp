@@ -16,7 +16,7 @@ Result nltv(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& 
 
     Result result;
     const detail::WeightedDomain& d = problem.domain();
-    VolumeF chi = problem.run(detail::linear_l2(d.field_ppm, d.weight, o.mu),
+    VolumeF chi = problem.run(detail::linear_huber(d.field_ppm, d.weight, o.mu, 1.0 / r),
                               detail::phase_l2(d.field_ppm, d.weight, o.mu, r), o, observer, result);
     result.chi_ppm = problem.whole(chi);
     return result;
@@ -26,9 +26,11 @@ extern const Method nltv_method;
 constinit const Method nltv_method{
     .name = "nltv",
     .help = "total variation with a nonlinear data term (FANSI): bears wrapped phase and noise",
-    .parameters = "lambda 0.08 of the noise, at least 5e-5 ppm, or 1e-4 ppm, times the voxel size, rho 500 lambda, mu 1, "
+    .parameters = "lambda 0.08 of the noise, at least 5e-5 ppm, or 1e-4 ppm, times the voxel size, rho 500 "
+                  "lambda, mu 1, "
                   "relaxation 1.6, at most 60 iterations, tolerance 1e-2",
-    .sentence = "Susceptibility was computed by total variation regularisation with a nonlinear data term (FANSI), solved with "
+    .sentence = "Susceptibility was computed by total variation regularisation with a nonlinear data term "
+                "(FANSI), solved with "
                 "the alternating direction method of multipliers.",
     .citation = "Milovic et al., Magn. Reson. Med. 80(2):814-821, 2018, doi:10.1002/mrm.27073",
     .run = [](const Problem& p) {

@@ -84,8 +84,8 @@ double ProxTv::step()
     return change_;
 }
 
-// X = (mu D F(v - e) + rho F grad^T(z - u)) / (mu D^2 + rho L), and D X in the same go. A support adds its penalty times
-// F(y - q) and, in the denominator, its penalty.
+// X = (mu D F(v - e) + rho F grad^T(z - u)) / (mu D^2 + rho L), and D X in the same go. A support adds its penalty
+// times F(y - q) and, in the denominator, its penalty.
 void ProxTv::update_x()
 {
     const Dims& box = x_.dims();
@@ -139,7 +139,8 @@ void ProxTv::combine(const Tile& tile)
         // The rows of a column lie far apart, where hardware does not look ahead.
         constexpr std::size_t ahead = 8;
         if (z + ahead < tile.nz)
-            for (std::size_t line = 0; line < width; line += 8) __builtin_prefetch(column + (z + ahead) * stride + line, 1);
+            for (std::size_t line = 0; line < width; line += 8)
+                __builtin_prefetch(column + (z + ahead) * stride + line, 1);
         auto* from_data = reinterpret_cast<float*>(tile.data + z * width);
         auto* from_gradient = reinterpret_cast<float*>(column + z * stride);
         const float *dipole = d + z * width, *factor = inverse + z * width;
@@ -156,9 +157,10 @@ void ProxTv::combine(const Tile& tile)
     }
 }
 
-// Tile, spectrum_ and harmonic_spectrum_ hold A = F(v - e), G = F grad^T(z - u) with the support's part, and B, the same for
-// h^2 Lap q. They become D X + Q, X and h^2 L Q. With P = rho L + support, m = penalty of the harmonic splitting and
-// K = h^2 L, X and Q solve (mu D^2 + P) X + mu D Q = mu D A + rho G and mu D X + (mu + m K^2) Q = mu A + m K B.
+// Tile, spectrum_ and harmonic_spectrum_ hold A = F(v - e), G = F grad^T(z - u) with the support's part, and B, the
+// same for h^2 Lap q. They become D X + Q, X and h^2 L Q. With P = rho L + support, m = penalty of the harmonic
+// splitting and K = h^2 L, X and Q solve (mu D^2 + P) X + mu D Q = mu D A + rho G and mu D X + (mu + m K^2) Q = mu A
+// + m K B.
 void ProxTv::combine_with_harmonic(const Tile& tile)
 {
     constexpr std::size_t width = Tile::width;

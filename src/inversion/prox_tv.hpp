@@ -8,12 +8,13 @@
 
 namespace qsmpi::inversion::detail {
 
-/// ADMM for min sum_i phi_i((D x + q)_i) + lambda ||grad x||_1 + beta/2 ||h^2 Lap q||^2, where the data term acts voxel by
-/// voxel: linear or nonlinear, squares or magnitudes, all are one DataProx. The field q of sources outside the mask is an
-/// option, and so is x = 0 outside the mask.
+/// ADMM for min sum_i phi_i((D x + q)_i) + lambda ||grad x||_1 + beta/2 ||h^2 Lap q||^2, where the data term acts
+/// voxel by voxel: linear or nonlinear, squares or magnitudes, all are one DataProx. The field q of sources outside
+/// the mask is an option, and so is x = 0 outside the mask.
 ///
-/// Besides grad x also v = D x + q is split off, and h^2 Lap q, h being the voxel's edge. On the padded grid t = D x + q + e (relaxed, e the scaled dual) is kept, on the
-/// box v = prox(t); e = t - v follows, and outside of the box, where phi = 0, v = t.
+/// Besides grad x also v = D x + q is split off, and h^2 Lap q, h being the voxel's edge. On the padded grid t = D x
+/// + q + e (relaxed, e the scaled dual) is kept, on the box v = prox(t); e = t - v follows, and outside of the box,
+/// where phi = 0, v = t.
 class ProxTv {
 public:
     struct Settings {

@@ -33,10 +33,13 @@ void check(const SplittingOptions& o, const char* who)
 {
     const auto positive = [](double v) { return std::isfinite(v) && v > 0.0; };
     require(positive(o.lambda), str(who, ": lambda ", o.lambda, "; expected a positive number"));
-    require(o.rho == 0.0 || positive(o.rho), str(who, ": rho ", o.rho, "; expected a positive number, or 0 for a rule"));
+    require(o.rho == 0.0 || positive(o.rho),
+            str(who, ": rho ", o.rho, "; expected a positive number, or 0 for a rule"));
     require(positive(o.mu), str(who, ": mu ", o.mu, "; expected a positive number"));
-    require(o.relaxation >= 1.0 && o.relaxation <= 1.9, str(who, ": relaxation ", o.relaxation, " is outside [1, 1.9]"));
-    require(o.support >= 0.0 && std::isfinite(o.support), str(who, ": support ", o.support, "; expected a number from 0"));
+    require(o.relaxation >= 1.0 && o.relaxation <= 1.9,
+            str(who, ": relaxation ", o.relaxation, " is outside [1, 1.9]"));
+    require(o.support >= 0.0 && std::isfinite(o.support),
+            str(who, ": support ", o.support, "; expected a number from 0"));
     require(o.max_iterations > 0, str(who, ": ", o.max_iterations, " iterations; expected at least 1"));
     require(o.tolerance >= 0.0, str(who, ": tolerance ", o.tolerance, "; expected a number from 0"));
 }

@@ -26,12 +26,13 @@ public:
     /// Of the box. Stages may change field and weight between runs.
     [[nodiscard]] WeightedDomain& domain() { return domain_; }
     [[nodiscard]] bool is_empty() const { return detail::is_empty(domain_.mask); }
-    /// Minimises the data term of `prox` plus total variation, from `start` or from 0, until the tolerance is reached. What
-    /// the run took is added to `result`. @return the map of the box, not masked
+    /// Minimises the data term of `prox` plus total variation, from `start` or from 0, until the tolerance is
+    /// reached. What the run took is added to `result`. @return the map of the box, not masked
     [[nodiscard]] VolumeF run(const DataProx& prox, const SplittingOptions& options, const Observer& observer,
                               Result& result, VolumeF start = {});
-    /// The same for a data term that is not convex, after half of the iterations, at most, with a convex one of the same mu:
-    /// so x lies near the right minimum.
+    /// The same for a data term that is not convex, after half of the iterations, at most, with a convex one of the
+    /// same mu: x then lies near the right minimum. The convex one must not follow outliers, or those stay: a field
+    /// that is off by a whole turn of the phase has a minimum of its own.
     [[nodiscard]] VolumeF run(const DataProx& convex, const DataProx& prox, const SplittingOptions& options,
                               const Observer& observer, Result& result, const Harmonic& harmonic = {});
     /// D x [ppm] of a map of the box.

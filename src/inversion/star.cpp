@@ -30,7 +30,8 @@ Result star(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& 
 {
     const auto positive = [](double v) { return std::isfinite(v) && v > 0.0; };
     detail::check(options.splitting, "star");
-    require(positive(options.strong_lambda), str("star: lambda ", options.strong_lambda, "; expected a positive number"));
+    require(positive(options.strong_lambda),
+            str("star: lambda ", options.strong_lambda, "; expected a positive number"));
     require(positive(options.strong_chi_ppm),
             str("star: ", options.strong_chi_ppm, " ppm as a strong source; expected a positive number"));
     require(options.margin_mm >= 0.0, str("star: a margin of ", options.margin_mm, " mm; expected a number from 0"));
@@ -63,8 +64,10 @@ extern const Method star_method;
 constinit const Method star_method{
     .name = "star",
     .help = "strong sources first, then the rest, both by total variation (STAR-like)",
-    .parameters = "lambda of the rest as nltv; of the strong sources 25 times that, strong above 0.3 ppm, widened by 1.5 mm; tolerance 1e-2",
-    .sentence = "Susceptibility was computed in two passes of total variation regularisation, strong sources first, in the manner of "
+    .parameters = "lambda of the rest as nltv; of the strong sources 25 times that, strong above 0.3 ppm, "
+                  "widened by 1.5 mm; tolerance 1e-2",
+    .sentence = "Susceptibility was computed in two passes of total variation regularisation, strong sources "
+                "first, in the manner of "
                 "STAR-QSM.",
     .citation = "Wei et al., NMR Biomed. 28(10):1294-1303, 2015, doi:10.1002/nbm.3383",
     .run = [](const Problem& p) {

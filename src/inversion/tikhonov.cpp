@@ -12,12 +12,12 @@ namespace qsmpi::inversion {
 double tikhonov_lambda(Penalty penalty, const Grid& grid, double noise_ppm)
 {
     // Quadratic in the noise, as the squares that it is weighed against.
-    const double for_a_step = std::max(3e-3, 100.0 * noise_ppm * noise_ppm);
+    const double for_a_step = std::clamp(1e3 * noise_ppm * noise_ppm, 3e-3, 0.1);
     const double square_mm2 = std::pow(detail::voxel_edge_mm(grid), 2.0);
     switch (penalty) {
-        case Penalty::identity: return 3.0 * for_a_step;
+        case Penalty::identity: return for_a_step;
         case Penalty::gradient: return for_a_step * square_mm2;
-        case Penalty::laplacian: return for_a_step / 3.0 * square_mm2 * square_mm2;
+        case Penalty::laplacian: return for_a_step * square_mm2 * square_mm2;
     }
     return for_a_step;
 }
@@ -46,19 +46,21 @@ Result tikhonov(const VolumeF& local_field_ppm, const Mask& mask, const UnitVect
                 break;
         }
     };
+    const bool corrects = options.correct_underestimation && options.penalty == Penalty::identity;
     return detail::invert_directly(
         local_field_ppm, mask, b0_direction_ijk, inverse,
         options.penalty == Penalty::identity ? detail::NeedsLaplacian::no : detail::NeedsLaplacian::yes,
-        options.correct_underestimation ? detail::Underestimation::corrected : detail::Underestimation::kept,
-        options.pad_voxels, options.pad_fraction, "tikhonov");
+        corrects ? detail::Underestimation::corrected : detail::Underestimation::kept, options.pad_voxels,
+        options.pad_fraction, "tikhonov");
 }
 
 extern const Method tikhonov_method;
 constinit const Method tikhonov_method{
     .name = "tikhonov",
-    .help = "quadratic penalty on the gradient, in closed form: fast, smooth",
-    .parameters = "lambda the larger of 3e-3 and 100 / ppm^2 times the squared noise, times the squared voxel size",
-    .sentence = "Susceptibility was computed by quadratic regularisation of the gradient in closed form.",
+    .help = "quadratic penalty on the map, in closed form: fast, some streaks",
+    .parameters = "lambda 1e3 / ppm^2 times the squared noise, 3e-3 to 0.1, corrected for underestimation",
+    .sentence = "Susceptibility was computed by quadratic (Tikhonov) regularisation in closed form."
+                " It was corrected for underestimation.",
     .citation = "Bilgic et al., J. Magn. Reson. Imaging 40(1):181-191, 2014, doi:10.1002/jmri.24365",
     .run = [](const Problem& p) {
         TikhonovOptions options;

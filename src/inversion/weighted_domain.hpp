@@ -14,8 +14,8 @@ struct WeightedDomain : Domain {
 [[nodiscard]] WeightedDomain make_weighted_domain(const VolumeF& field_ppm, const Mask& mask, const VolumeF* weight,
                                                   int pad_voxels, double pad_fraction, const char* who);
 
-/// Noise [ppm] of a voxel of weight 1: median of weight times sigma over the mask, voxels of unknown field excluded; 0 if
-/// sigma is not known. @throws InputError if the grids differ
+/// Noise [ppm] of a voxel of weight 1: median of weight times sigma over the mask, voxels of unknown field excluded;
+/// 0 if sigma is not known. @throws InputError if the grids differ
 [[nodiscard]] double noise_ppm(const Problem& problem);
 
 /// Edge [mm] of a cube of a voxel's volume: the step that the strength of a regularisation is given for.

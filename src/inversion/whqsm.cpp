@@ -22,7 +22,7 @@ Result whqsm(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector&
 
     Result result;
     const detail::WeightedDomain& d = problem.domain();
-    VolumeF chi = problem.run(detail::linear_l2(d.field_ppm, d.weight, o.mu),
+    VolumeF chi = problem.run(detail::linear_huber(d.field_ppm, d.weight, o.mu, 1.0 / r),
                               detail::phase_l2(d.field_ppm, d.weight, o.mu, r), o, observer, result,
                               {.strength = options.harmonic, .penalty = options.harmonic_penalty});
     result.chi_ppm = problem.whole(chi);
@@ -33,7 +33,8 @@ extern const Method whqsm_method;
 constinit const Method whqsm_method{
     .name = "whqsm",
     .help = "nonlinear total variation that also finds the background left over: for imperfect background removal",
-    .parameters = "lambda as nltv, harmonic 150, harmonic penalty 3, support 0.03, at most 60 iterations, tolerance 1e-2",
+    .parameters = "lambda as nltv, harmonic 150, harmonic penalty 3, support 0.03, at most 60 iterations, "
+                  "tolerance 1e-2",
     .sentence = "Susceptibility and the remaining harmonic background were computed together by WH-QSM.",
     .citation = "Milovic et al., Magn. Reson. Med. 81(2):1399-1411, 2019, doi:10.1002/mrm.27483",
     .run = [](const Problem& p) {

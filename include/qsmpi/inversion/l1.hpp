@@ -14,14 +14,15 @@ struct L1Options {
 [[nodiscard]] double l1_lambda(const Grid& grid, double noise_ppm);
 
 /// Susceptibility by total variation with a nonlinear data term of magnitudes (L1-QSM):
-/// min 1/r ||w (exp(i r D x) - exp(i r f))||_1 + lambda ||grad x||_1. Voxels whose field is wrong pull no harder than others.
-/// The splitting of the published method for the complex difference is not needed: the proximal map of the term has a
-/// voxel-wise solution, 2 w/r |sin r (v - f)/2| being concave between its zeros.
+/// min 1/r ||w (exp(i r D x) - exp(i r f))||_1 + lambda ||grad x||_1. Voxels whose field is wrong pull no harder than
+/// others. The splitting of the published method for the complex difference is not needed: the proximal map of the
+/// term has a voxel-wise solution, 2 w/r |sin r (v - f)/2| being concave between its zeros.
 ///
 /// @param local_field_ppm   background-free field relative to B0 [ppm]; shape (nx, ny, nz)
 /// @param mask              voxels to reconstruct; same grid as the field
 /// @param b0_direction_ijk  unit vector of B0 in voxel axes
-/// @param weight            relative trust w in each voxel's field (about 1 / sigma, mean 1, 0: unknown); null: 1 in the mask
+/// @param weight            relative trust w in each voxel's field (about 1 / sigma, mean 1, 0: unknown); null: 1 in
+///                          the mask
 /// @param observer          told after each iteration
 /// @return susceptibility [ppm], 0 outside the mask. A field that is not finite has weight 0
 /// @throws InputError if the grids differ, a weight is negative or not finite, or an option is out of its range

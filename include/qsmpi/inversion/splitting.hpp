@@ -9,7 +9,8 @@ struct SplittingOptions {
     double rho = 0.0;            ///< penalty of the gradient splitting; 0: 500 lambda h, with h = voxel's edge [mm]
     double mu = 1.0;             ///< penalty of the data splitting; [1/ppm] where the data term is a magnitude
     double relaxation = 1.6;     ///< over-relaxation, in [1, 1.9]
-    double support = 0.0;        ///< penalty of a splitting that holds the map at 0 outside the mask; 0: it is free there
+    /// penalty of a splitting that holds the map at 0 outside the mask; 0: it is free there
+    double support = 0.0;
     TvNorm norm = TvNorm::anisotropic;
     int max_iterations = 60;
     double tolerance = 1e-2;     ///< stops when ||x - x_before|| < tolerance ||x||

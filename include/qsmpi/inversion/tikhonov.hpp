@@ -8,15 +8,18 @@ enum class Penalty { identity, gradient, laplacian };
 
 /// Settings of tikhonov().
 struct TikhonovOptions {
-    Penalty penalty = Penalty::gradient;
+    /// The identity is the best of the three on a simulated head: penalties of derivatives leave the long waves along
+    /// the cone of D = 0 free, and a field that ends at the mask excites them.
+    Penalty penalty = Penalty::identity;
     double lambda = 3e-3;  ///< weight of the penalty; unit 1, mm^2 or mm^4 by the penalty, in this order
-    bool correct_underestimation = false;  ///< divide by the share of a white source that is kept
+    /// divide by the share of a white source that is kept; only for the identity
+    bool correct_underestimation = true;
     int pad_voxels = 16;                   ///< least zero padding of each axis, against FFT wrap-around
     double pad_fraction = 0.25;            ///< the same as a part of each axis; the larger counts
 };
 
-/// lambda for a penalty, a grid and a noise of the field: for steps of a voxel, so that the weight against the data does not
-/// change with the voxel size. @param noise_ppm  standard deviation of the field [ppm]; 0: not known
+/// lambda for a penalty, a grid and a noise of the field: for steps of a voxel, so that the weight against the data
+/// does not change with the voxel size. @param noise_ppm  standard deviation of the field [ppm]; 0: not known
 [[nodiscard]] double tikhonov_lambda(Penalty penalty, const Grid& grid, double noise_ppm);
 
 /// Susceptibility from a local field by quadratic regularisation, in closed form:

@@ -5,14 +5,18 @@ namespace qsmpi::inversion {
 
 /// Settings of tsvd().
 struct TsvdOptions {
-    double threshold = 0.15;              ///< frequencies with |D(k)| up to this are left out; dimensionless, in (0, 2/3)
+    /// frequencies with |D(k)| up to this are left out; dimensionless, in (0, 2/3)
+    double threshold = 0.1;
     bool correct_underestimation = true;  ///< divide by the share of frequencies that are kept (Schweser 2013)
     int pad_voxels = 16;                  ///< least zero padding of each axis, against FFT wrap-around
     double pad_fraction = 0.25;           ///< the same as a part of each axis; the larger counts
 };
 
-/// Susceptibility from a local field by truncated singular value decomposition: the field is divided by D(k) where that is
-/// large, and nothing is taken from elsewhere. D is diagonal in k-space, so |D(k)| are its singular values.
+/// The larger the noise of the field, the more is left out. @param noise_ppm  0: not known
+[[nodiscard]] double tsvd_threshold(double noise_ppm);
+
+/// Susceptibility from a local field by truncated singular value decomposition: the field is divided by D(k) where
+/// that is large, and nothing is taken from elsewhere. D is diagonal in k-space, so |D(k)| are its singular values.
 ///
 /// @param local_field_ppm   background-free field relative to B0 [ppm]; shape (nx, ny, nz)
 /// @param mask              voxels to reconstruct; same grid as the field

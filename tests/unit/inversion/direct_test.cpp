@@ -10,11 +10,11 @@ namespace {
 using namespace qsmpi::test;
 
 Result with_tsvd(const VolumeF& f, const Mask& m, const UnitVector& b) { return tsvd(f, m, b); }
-Result with_gradient(const VolumeF& f, const Mask& m, const UnitVector& b) { return tikhonov(f, m, b); }
-Result with_identity(const VolumeF& f, const Mask& m, const UnitVector& b)
+Result with_gradient(const VolumeF& f, const Mask& m, const UnitVector& b)
 {
-    return tikhonov(f, m, b, {.penalty = Penalty::identity, .lambda = 1e-2});
+    return tikhonov(f, m, b, {.penalty = Penalty::gradient});
 }
+Result with_identity(const VolumeF& f, const Mask& m, const UnitVector& b) { return tikhonov(f, m, b); }
 Result with_laplacian(const VolumeF& f, const Mask& m, const UnitVector& b)
 {
     return tikhonov(f, m, b, {.penalty = Penalty::laplacian, .lambda = 1e-3});
@@ -40,7 +40,8 @@ TEST(Tsvd, InvertsWhatItKeepsAndDropsTheRest)
         const Wave wave(axis);
         const auto invert = [&](double threshold) {
             return tsvd(wave.field, full_mask(wave.grid), b0_along_z,
-                        {.threshold = threshold, .correct_underestimation = false, .pad_voxels = 0, .pad_fraction = 0.0})
+                        {.threshold = threshold, .correct_underestimation = false, .pad_voxels = 0,
+                         .pad_fraction = 0.0})
                 .chi_ppm;
         };
         // FFT round-off of float.
@@ -56,10 +57,11 @@ TEST(Tsvd, UnderestimatesASphereUnlessCorrected)
     const Grid grid = grid_of(40, 40, 40);
     const VolumeF field = sphere_field_volume(grid, 6.0, 1.0, b0_along_z);
     const Mask mask = full_mask(grid);
-    const double plain = contrast(tsvd(field, mask, b0_along_z, {.correct_underestimation = false}).chi_ppm, 4.0, 9.0, 14.0);
+    const double plain = contrast(tsvd(field, mask, b0_along_z, {.correct_underestimation = false}).chi_ppm, 4.0,
+                                  9.0, 14.0);
     const double corrected = contrast(tsvd(field, mask, b0_along_z).chi_ppm, 4.0, 9.0, 14.0);
-    // |D| <= 0.15 holds for 27 % of directions; corrected by that share.
-    EXPECT_GT(plain, 0.70);
+    // |D| <= 0.1 holds for 18 % of directions; corrected by that share.
+    EXPECT_GT(plain, 0.75);
     EXPECT_LT(plain, 0.95);
     EXPECT_GT(corrected, 0.95);
     EXPECT_LT(corrected, 1.25);
@@ -75,7 +77,8 @@ TEST(Tikhonov, ShrinksAPlaneWaveAsItsFormulaSays)
         for (const auto& [penalty, symbol] : {std::pair{Penalty::identity, 1.0}, std::pair{Penalty::gradient, l},
                                               std::pair{Penalty::laplacian, l * l}}) {
             const VolumeF chi = tikhonov(wave.field, full_mask(wave.grid), b0_along_z,
-                                         {.penalty = penalty, .lambda = 0.1, .pad_voxels = 0, .pad_fraction = 0.0})
+                                         {.penalty = penalty, .lambda = 0.1, .correct_underestimation = false,
+                                          .pad_voxels = 0, .pad_fraction = 0.0})
                                     .chi_ppm;
             VolumeF expected = wave.chi.clone();
             for (float& v : expected) v *= static_cast<float>(d * d / (d * d + 0.1 * symbol));
@@ -93,9 +96,11 @@ TEST(Tikhonov, TradesMisfitAgainstRoughness)
     for (std::size_t i = 0; i < field.size(); ++i) field[i] += error[i];
     double before = 10.0;
     for (const double lambda : {1e-3, 1e-2, 1e-1, 1.0}) {
-        const VolumeF chi = tikhonov(field, full_mask(grid), b0_along_z, {.lambda = lambda}).chi_ppm;
+        const VolumeF chi = tikhonov(field, full_mask(grid), b0_along_z,
+                                     {.penalty = Penalty::gradient, .lambda = lambda}).chi_ppm;
         double roughness = 0.0;
-        for (std::size_t i = 0; i + 1 < chi.size(); ++i) roughness += std::abs(static_cast<double>(chi[i + 1] - chi[i]));
+        for (std::size_t i = 0; i + 1 < chi.size(); ++i)
+            roughness += std::abs(static_cast<double>(chi[i + 1] - chi[i]));
         roughness /= static_cast<double>(chi.size());
         EXPECT_LT(roughness, before);
         before = roughness;
@@ -127,8 +132,9 @@ TEST(Direct, FindsASphereAlsoWithObliqueB0)
     for (const auto& invert : {with_tsvd, with_gradient, with_identity, with_laplacian}) {
         const double straight = sphere_error_percent(invert, grid, 6.0, b0_along_z);
         const double oblique = sphere_error_percent(invert, grid, 6.0, oblique_b0);
-        EXPECT_LT(straight, 45.0);
-        EXPECT_NEAR(oblique / straight, 1.0, 0.1);
+        EXPECT_LT(straight, 50.0);
+        // The lattice sees the cone of D = 0 differently: the oblique one is even better by 13 %.
+        EXPECT_NEAR(oblique / straight, 1.0, 0.15);
     }
 }
 

@@ -14,7 +14,8 @@ namespace qsmpi::test {
 
 struct SplittingMethod {
     std::string name;
-    std::function<inversion::Result(const VolumeF& field, const Mask& mask, const UnitVector& b, const VolumeF* weight)> run;
+    std::function<inversion::Result(const VolumeF& field, const Mask& mask, const UnitVector& b,
+                                    const VolumeF* weight)> run;
 
     [[nodiscard]] inversion::Result operator()(const VolumeF& field, const Mask& mask, const UnitVector& b) const
     {

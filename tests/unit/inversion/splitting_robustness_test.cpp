@@ -33,7 +33,9 @@ TEST(SplittingRobustness, OnlyNonlinearTermsBearWholeTurnsOfThePhase)
 {
     const Scene s;
     const double turn_ppm = units::two_pi / Scene::radians_per_ppm;
-    const double linear = s.change_percent(turn_ppm, [&](const VolumeF& f) { return tv(f, s.mask, b0_along_z, {}, &s.one); });
+    const double linear = s.change_percent(turn_ppm, [&](const VolumeF& f) {
+        return tv(f, s.mask, b0_along_z, {}, &s.one);
+    });
     const double nonlinear = s.change_percent(turn_ppm, [&](const VolumeF& f) {
         return nltv(f, s.mask, b0_along_z, {.radians_per_ppm = Scene::radians_per_ppm});
     });
@@ -55,7 +57,9 @@ TEST(SplittingRobustness, MagnitudesBearAnyErrorInAFewVoxels)
     const double magnitudes = s.change_percent(half_turn_ppm, [&](const VolumeF& f) {
         return l1(f, s.mask, b0_along_z, {.radians_per_ppm = Scene::radians_per_ppm});
     });
-    const double hybrid = s.change_percent(half_turn_ppm, [&](const VolumeF& f) { return hdqsm(f, s.mask, b0_along_z); });
+    const double hybrid = s.change_percent(half_turn_ppm, [&](const VolumeF& f) {
+        return hdqsm(f, s.mask, b0_along_z);
+    });
     EXPECT_GT(squares, 20.0);
     EXPECT_LT(magnitudes, 0.3 * squares);
     EXPECT_LT(hybrid, 0.5 * squares);
@@ -127,7 +131,8 @@ TEST(SplittingRobustness, ASupportKeepsTheMapInTheMask)
     const Scene s;
     const VolumeF truth = sphere_chi(s.grid, 5.0, 0.2);
     const auto error = [&](double support) {
-        return relative_error_percent(nltv(s.field, s.mask, b0_along_z, {.splitting = {.support = support}}).chi_ppm, truth, s.mask);
+        const NltvOptions options{.splitting = {.support = support}};
+        return relative_error_percent(nltv(s.field, s.mask, b0_along_z, options).chi_ppm, truth, s.mask);
     };
     EXPECT_LT(error(0.03), 15.0);
     EXPECT_LT(error(0.03), error(0.0));
