@@ -67,20 +67,6 @@ DataProx linear_l2(const VolumeF& field_ppm, const VolumeF& weight, double mu)
     };
 }
 
-DataProx linear_huber(const VolumeF& field_ppm, const VolumeF& weight, double mu, double bend_ppm)
-{
-    const auto inverse_mu = static_cast<float>(1.0 / mu), bend = static_cast<float>(bend_ppm);
-    return [=, &field_ppm, &weight](std::size_t at, std::size_t n, const float* t, float* v) {
-        const float *f = field_ppm.data() + at, *w = weight.data() + at;
-#pragma omp simd
-        for (std::size_t i = 0; i < n; ++i) {
-            const float k = w[i] * w[i] * inverse_mu, largest_pull = k * bend;
-            const float pull = k / (1.0F + k) * (t[i] - f[i]);
-            v[i] = t[i] - std::min(std::max(pull, -largest_pull), largest_pull);
-        }
-    };
-}
-
 DataProx linear_l1(const VolumeF& field_ppm, const VolumeF& weight, double mu_per_ppm)
 {
     const auto inverse_mu = static_cast<float>(1.0 / mu_per_ppm);

@@ -14,9 +14,6 @@ using DataProx = std::function<void(std::size_t at, std::size_t n, const float* 
 
 /// w^2/2 (v - f)^2
 [[nodiscard]] DataProx linear_l2(const VolumeF& field_ppm, const VolumeF& weight, double mu);
-/// w^2 times half the square of v - f up to bend_ppm, and continued by its tangents beyond: convex, yet outliers pull
-/// no harder
-[[nodiscard]] DataProx linear_huber(const VolumeF& field_ppm, const VolumeF& weight, double mu, double bend_ppm);
 /// w |v - f|; mu in 1/ppm
 [[nodiscard]] DataProx linear_l1(const VolumeF& field_ppm, const VolumeF& weight, double mu_per_ppm);
 /// w^2/(2 r^2) |exp(i r v) - exp(i r f)|^2 = w^2/r^2 (1 - cos r (v - f)): blind to multiples of 2 pi

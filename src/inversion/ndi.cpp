@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
+#include <numbers>
+#include <vector>
 
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/inversion/registry.hpp"
 #include "qsmpi/numerics/kernels.hpp"
+#include "qsmpi/numerics/statistics.hpp"
 #include "splitting.hpp"
 
 namespace qsmpi::inversion {
 namespace {
 
 constexpr float largest_weight = 1.5F;
+// Part of the noise is the field of some map, and fitted first. On a simulated head with noise of 6 ppb the error is
+// least here.
+constexpr double share_of_noise = 0.7;
 
 void check(const NdiOptions& o)
 {
@@ -45,7 +50,8 @@ struct Misfit {
 };
 
 /// model <- w^2 / r sin r (model - f), the derivative of the data term; with `is_bent` instead w^2 (model - f), at most
-/// w^2 / r: the convex term of the same pull. @return the weighted misfit [ppm], root mean square
+/// w^2 / r: a convex term that pulls no harder, so it hardly follows a field that is off by a turn.
+/// @return the weighted misfit [ppm], root mean square
 double data_gradient(const VolumeF& field_ppm, const VolumeF& weight, double radians_per_ppm, bool is_bent,
                      VolumeF& model)
 {
@@ -63,6 +69,15 @@ double data_gradient(const VolumeF& field_ppm, const VolumeF& weight, double rad
         return part;
     });
     return sum.n > 0.0 ? std::sqrt(sum.squares / sum.n) : 0.0;
+}
+
+/// Phase that 1 in 10000 voxels exceed: of strong sources, but not of a few voxels that are off by a turn.
+double strong_phase_rad(const detail::WeightedDomain& domain, double radians_per_ppm)
+{
+    std::vector<float> fields_ppm;
+    for (std::size_t i = 0; i < domain.weight.size(); ++i)
+        if (domain.weight[i] > 0.0F) fields_ppm.push_back(std::abs(domain.field_ppm[i]));
+    return fields_ppm.empty() ? 0.0 : radians_per_ppm * numerics::quantile(fields_ppm, 0.9999);
 }
 
 }  // namespace
@@ -100,12 +115,12 @@ Result ndi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b
     result.converged = false;
     VolumeF x(domain.mask.grid(), 0.0F), ahead(domain.mask.grid(), 0.0F), gradient(domain.mask.grid());
     double momentum = 1.0;
-    // From x = 0 the sine would lead a strong field to the wrong turn of the phase, so the convex term begins.
-    bool is_bent = true;
+    // From x = 0 the sine would lead a field beyond half a turn to the wrong one, so the convex term begins.
+    bool is_bent = strong_phase_rad(domain, r) > std::numbers::pi;
     while (!result.converged && result.iterations < options.max_iterations) {
         convolve(ahead, gradient);
         const double misfit_ppm = data_gradient(domain.field_ppm, domain.weight, r, is_bent, gradient);
-        if (!is_bent && options.noise_ppm > 0.0 && misfit_ppm < options.noise_ppm) {
+        if (misfit_ppm < share_of_noise * options.noise_ppm) {
             result.converged = true;
             break;
         }
@@ -129,7 +144,7 @@ Result ndi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b
         result.relative_residual = sums.norm > 0.0 ? std::sqrt(sums.change / sums.norm) : 0.0;
         ++result.iterations;
         result.converged = !is_bent && result.relative_residual < options.tolerance;
-        if (is_bent && (misfit_ppm < 0.5 / r || 2 * result.iterations >= options.max_iterations ||
+        if (is_bent && (2 * result.iterations >= options.max_iterations ||
                         result.relative_residual < options.tolerance)) {
             is_bent = false;
             momentum = 1.0;
@@ -144,8 +159,8 @@ extern const Method ndi_method;
 constinit const Method ndi_method{
     .name = "ndi",
     .help = "nonlinear dipole inversion by gradient descent, stopped early: a baseline",
-    .parameters = "damping 1e-5 (lambda), at most 50 iterations, tolerance 2e-2, or as soon as the misfit is as "
-                  "small as the noise",
+    .parameters = "damping 1e-5 (lambda), at most 100 iterations, tolerance 2e-2, or as soon as the misfit is 0.7 of "
+                  "the noise",
     .sentence = "Susceptibility was computed by nonlinear dipole inversion with early stopping.",
     .citation = "Polak et al., NMR Biomed. 33(12):e4271, 2020, doi:10.1002/nbm.4271",
     .run = [](const Problem& p) {

@@ -15,9 +15,7 @@ Result nltv(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& 
     if (problem.is_empty()) return {.chi_ppm = VolumeF(local_field_ppm.grid(), 0.0F)};
 
     Result result;
-    const detail::WeightedDomain& d = problem.domain();
-    VolumeF chi = problem.run(detail::linear_huber(d.field_ppm, d.weight, o.mu, 1.0 / r),
-                              detail::phase_l2(d.field_ppm, d.weight, o.mu, r), o, observer, result);
+    VolumeF chi = problem.run_nonlinear(r, o, observer, result);
     result.chi_ppm = problem.whole(chi);
     return result;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <utility>
 
 namespace qsmpi::inversion {
@@ -83,12 +84,41 @@ VolumeF Splitting::run(const DataProx& prox, const SplittingOptions& options, co
 }
 
 VolumeF Splitting::run(const DataProx& convex, const DataProx& prox, const SplittingOptions& options,
-                       const Observer& observer, Result& result, const Harmonic& harmonic)
+                       const Observer& observer, Result& result)
 {
-    ProxTv tv = solver(convex, options, harmonic);
+    ProxTv tv = solver(convex, options);
     const int before = result.iterations;
     iterate(tv, options.max_iterations / 2, options.tolerance, observer, result);
     tv.set_prox(prox);
+    iterate(tv, options.max_iterations - (result.iterations - before), options.tolerance, observer, result);
+    return std::move(tv.x());
+}
+
+VolumeF Splitting::run_nonlinear(double radians_per_ppm, const SplittingOptions& options, const Observer& observer,
+                                 Result& result, const Harmonic& harmonic)
+{
+    float largest_ppm = 0.0F;
+    for (std::size_t i = 0; i < domain_.weight.size(); ++i)
+        if (domain_.weight[i] > 0.0F) largest_ppm = std::max(largest_ppm, std::abs(domain_.field_ppm[i]));
+    const int before = result.iterations;
+    VolumeF begin;
+    if (radians_per_ppm * static_cast<double>(largest_ppm) > std::numbers::pi && options.max_iterations > 1) {
+        // A misfit of 1/300 ppm weighs as much in both terms; a hundredth of a ppm is a step of the magnitudes'
+        // splitting.
+        constexpr double weight_per_ppm = 300.0, mu_per_ppm = 100.0;
+        SplittingOptions magnitudes = options;
+        magnitudes.lambda *= weight_per_ppm;
+        magnitudes.rho *= weight_per_ppm;
+        magnitudes.mu = mu_per_ppm;
+        magnitudes.support *= mu_per_ppm / options.mu;
+        const double scale = mu_per_ppm / options.mu;
+        ProxTv tv = solver(linear_l1(domain_.field_ppm, domain_.weight, mu_per_ppm), magnitudes,
+                           {.strength = scale * harmonic.strength, .penalty = scale * harmonic.penalty});
+        iterate(tv, options.max_iterations / 2, options.tolerance, observer, result);
+        begin = std::move(tv.x());
+    }
+    ProxTv tv = solver(phase_l2(domain_.field_ppm, domain_.weight, options.mu, radians_per_ppm), options, harmonic);
+    if (!begin.empty()) tv.start(std::move(begin));
     iterate(tv, options.max_iterations - (result.iterations - before), options.tolerance, observer, result);
     return std::move(tv.x());
 }

@@ -31,10 +31,14 @@ public:
     [[nodiscard]] VolumeF run(const DataProx& prox, const SplittingOptions& options, const Observer& observer,
                               Result& result, VolumeF start = {});
     /// The same for a data term that is not convex, after half of the iterations, at most, with a convex one of the
-    /// same mu: x then lies near the right minimum. The convex one must not follow outliers, or those stay: a field
-    /// that is off by a whole turn of the phase has a minimum of its own.
+    /// same mu.
     [[nodiscard]] VolumeF run(const DataProx& convex, const DataProx& prox, const SplittingOptions& options,
-                              const Observer& observer, Result& result, const Harmonic& harmonic = {});
+                              const Observer& observer, Result& result);
+    /// Minimises phase_l2() plus total variation and, if asked for, with a field of outside sources. If any phase is
+    /// beyond half a turn, a linear data term of magnitudes finds where to begin, in half of the iterations at most:
+    /// squares would follow a field that is off by a turn, and that is a minimum of its own.
+    [[nodiscard]] VolumeF run_nonlinear(double radians_per_ppm, const SplittingOptions& options,
+                                        const Observer& observer, Result& result, const Harmonic& harmonic = {});
     /// D x [ppm] of a map of the box.
     [[nodiscard]] VolumeF field_of(const VolumeF& chi_ppm) const;
     /// The map on the whole grid.

@@ -6,18 +6,18 @@ namespace qsmpi::inversion {
 /// Settings of ndi().
 struct NdiOptions {
     double damping = 1e-5;         ///< weight of ||x||^2 / 2 against the data; dimensionless
-    /// of the field where the weight is 1; stops when the misfit is as small. 0: not known
+    /// of the field where the weight is 1; stops when the misfit is 0.7 of it. 0: not known
     double noise_ppm = 0.0;
     double radians_per_ppm = 0.0;  ///< phase r of 1 ppm at the effective echo time; 0: that of 3 T after 20 ms, 16 rad
-    int max_iterations = 50;
+    int max_iterations = 100;
     double tolerance = 2e-2;       ///< stops when ||x - x_before|| < tolerance ||x||: early, which is what regularises
     int pad_voxels = 16;           ///< least zero padding of each axis
     double pad_fraction = 0.25;
 };
 
 /// Susceptibility by nonlinear dipole inversion: accelerated gradient descent on
-/// 1/(2 r^2) ||w (exp(i r D x) - exp(i r f))||^2 + damping/2 ||x||^2, stopped early. No total variation: a baseline,
-/// noisy.
+/// 1/(2 r^2) ||w (exp(i r D x) - exp(i r f))||^2 + damping/2 ||x||^2, begun with a convex data term if 1 in
+/// 10000 phases is beyond half a turn, and stopped early. No total variation: a baseline, noisy.
 ///
 /// @param local_field_ppm   background-free field relative to B0 [ppm]; shape (nx, ny, nz)
 /// @param mask              voxels to reconstruct; same grid as the field

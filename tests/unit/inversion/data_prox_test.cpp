@@ -16,11 +16,6 @@ constexpr double r = 20.0;  // rad/ppm
 double phase_l2_energy(double v, double f, double w) { return w * w / (r * r) * (1.0 - std::cos(r * (v - f))); }
 double phase_l1_energy(double v, double f, double w) { return 2.0 * w / r * std::abs(std::sin(0.5 * r * (v - f))); }
 double linear_l2_energy(double v, double f, double w) { return 0.5 * w * w * (v - f) * (v - f); }
-double huber_energy(double v, double f, double w)
-{
-    const double d = std::abs(v - f);
-    return w * w * (d <= 0.1 ? 0.5 * d * d : 0.1 * (d - 0.05));
-}
 double linear_l1_energy(double v, double f, double w) { return w * std::abs(v - f); }
 
 /// Fields, weights from 0 to 3 and points t within some turns of the field.
@@ -55,7 +50,6 @@ TEST(DataProx, SolvesEachVoxelsProblem)
     // of the data term, and the value is off by the square of that.
     expect_minimum(Points([](auto& f, auto& w) { return linear_l2(f, w, 0.7); }), linear_l2_energy, 0.7, 1e-7);
     expect_minimum(Points([](auto& f, auto& w) { return linear_l1(f, w, 30.0); }), linear_l1_energy, 30.0, 1e-6);
-    expect_minimum(Points([](auto& f, auto& w) { return linear_huber(f, w, 0.7, 0.1); }), huber_energy, 0.7, 1e-6);
     expect_minimum(Points([](auto& f, auto& w) { return phase_l2(f, w, 0.7, r); }), phase_l2_energy, 0.7, 2e-5);
     expect_minimum(Points([](auto& f, auto& w) { return phase_l1(f, w, 30.0, r); }), phase_l1_energy, 30.0, 2e-5);
 }
