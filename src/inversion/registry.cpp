@@ -7,6 +7,14 @@
     row(tv)                          \
     row(rts)                         \
     row(tkd)                         \
+    row(nltv)                        \
+    row(l1)                          \
+    row(hdqsm)                       \
+    row(whqsm)                       \
+    row(star)                        \
+    row(ndi)                         \
+    row(tikhonov)                    \
+    row(tsvd)                        \
     row(medi)                        \
     row(ilsqr)
 

@@ -1,0 +1,53 @@
+#include "weighted_domain.hpp"
+
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "qsmpi/numerics/statistics.hpp"
+
+namespace qsmpi::inversion::detail {
+
+WeightedDomain make_weighted_domain(const VolumeF& field_ppm, const Mask& mask, const VolumeF* weight, int pad_voxels,
+                                    double pad_fraction, const char* who)
+{
+    if (weight != nullptr) require_same_grid(field_ppm, *weight, str(who, ": field and weight").c_str());
+    WeightedDomain domain{make_domain(field_ppm, mask, pad_voxels, pad_fraction, who), {}};
+    const VolumeF raw = numerics::crop(field_ppm, domain.box);
+    domain.weight = weight != nullptr ? numerics::crop(*weight, domain.box) : VolumeF(raw.grid(), 1.0F);
+    for (std::size_t i = 0; i < raw.size(); ++i) {
+        float& w = domain.weight[i];
+        if (domain.mask[i] == 0) {
+            w = 0.0F;
+            continue;
+        }
+        if (!(w >= 0.0F) || !std::isfinite(w))
+            throw InputError(str(who, ": a weight in the mask is ", w,
+                                 "; expected finite numbers from 0, 0 where the field is unknown"));
+        if (!std::isfinite(raw[i])) w = 0.0F;
+    }
+    return domain;
+}
+
+double noise_ppm(const Problem& problem)
+{
+    if (problem.sigma_ppm == nullptr) return 0.0;
+    const VolumeF& sigma = *problem.sigma_ppm;
+    require_same_grid(sigma, *problem.mask, "inversion: sigma and mask");
+    if (problem.weight != nullptr) require_same_grid(sigma, *problem.weight, "inversion: sigma and weight");
+    std::vector<float> values;
+    for (std::size_t i = 0; i < sigma.size(); ++i) {
+        if ((*problem.mask)[i] == 0) continue;
+        const float value = problem.weight == nullptr ? sigma[i] : (*problem.weight)[i] * sigma[i];
+        if (std::isfinite(value) && value > 0.0F) values.push_back(value);
+    }
+    return values.empty() ? 0.0 : numerics::quantile(values, 0.5);
+}
+
+double voxel_edge_mm(const Grid& grid)
+{
+    const Vec3& h = grid.voxel_mm;
+    return std::cbrt(h[0] * h[1] * h[2]);
+}
+
+}  // namespace qsmpi::inversion::detail

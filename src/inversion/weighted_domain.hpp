@@ -1,0 +1,24 @@
+#pragma once
+#include "domain.hpp"
+#include "qsmpi/inversion/registry.hpp"
+
+namespace qsmpi::inversion::detail {
+
+/// A Domain with the trust in each voxel's field: 0 outside the mask and where the field is not finite.
+struct WeightedDomain : Domain {
+    VolumeF weight;  ///< of the box
+};
+
+/// @param weight  null: 1 in the mask
+/// @throws InputError if the grids differ, the padding is negative, or a weight in the mask is negative or not finite
+[[nodiscard]] WeightedDomain make_weighted_domain(const VolumeF& field_ppm, const Mask& mask, const VolumeF* weight,
+                                                  int pad_voxels, double pad_fraction, const char* who);
+
+/// Noise [ppm] of a voxel of weight 1: median of weight times sigma over the mask, voxels of unknown field excluded;
+/// 0 if sigma is not known. @throws InputError if the grids differ
+[[nodiscard]] double noise_ppm(const Problem& problem);
+
+/// Edge [mm] of a cube of a voxel's volume: the step that the strength of a regularisation is given for.
+[[nodiscard]] double voxel_edge_mm(const Grid& grid);
+
+}  // namespace qsmpi::inversion::detail
