@@ -42,7 +42,7 @@ TEST(Csf, IsFoundInTheVentriclesAndNotAtTheSurface)
                 for (std::size_t x = 0; x < grid.dims.nx; ++x) {
                     const bool ventricle = in_ventricle(position_mm(grid, x, y, z));
                     truth += ventricle ? 1 : 0;
-                    if (csf(x, y, z) != 0) ASSERT_TRUE(ventricle) << x << " " << y << " " << z;
+                    ASSERT_LE(csf(x, y, z), ventricle ? 1 : 0) << x << " " << y << " " << z;
                     inside += csf(x, y, z);
                 }
         EXPECT_GT(static_cast<double>(inside), 0.8 * static_cast<double>(truth));
