@@ -1,4 +1,5 @@
 // Two passes against the streaks of a source that is too strong to be measured.
+#include <algorithm>
 #include <cmath>
 
 #include "job_support.hpp"
@@ -8,6 +9,7 @@ namespace qsmpi::pipeline {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 /// Standard deviation in the head outside the ball, where the truth is 0.
 double streaks_ppm(const JobSpec& spec)
@@ -26,28 +28,42 @@ double streaks_ppm(const JobSpec& spec)
     return std::sqrt(squares / n - sum / n * (sum / n));
 }
 
+std::size_t voxels(const JobSpec& spec)
+{
+    const VolumeF chi = io::read_image(image_of(spec, "Chimap")).data;
+    return static_cast<std::size_t>(std::count_if(chi.begin(), chi.end(), [](float x) { return x != 0.0f; }));
+}
+
 }  // namespace
 
 TEST_F(Job, TwoPassesHalveTheStreaksOfAStrongVoid)
 {
     const TinyScan scan({.ball_ppm = 5.0, .ball_signal = false});
-    for (const char* background : {"pdf", "vsharp"}) {
-        JobSpec one = scan.job();
-        one.options.background = background;
-        one.output_dir = scan.folder() / background;
-        JobSpec two = one;
-        two.options.two_pass = "on";
-        two.output_dir = scan.folder() / (std::string(background) + "-two");
-        stages_run(one);
-        stages_run(two);
-        RecordProperty(std::string(background) + "_one_ppm", std::to_string(streaks_ppm(one)));
-        EXPECT_LT(streaks_ppm(two), 0.5 * streaks_ppm(one)) << background;
-        EXPECT_EQ(sidecar_of(two, "Chimap").at("Method").at("chi").back(), "mean reference");
-        EXPECT_GT(sidecar_of(two, "Chimap").at("Findings").at("mask").at("unreliable_fraction").get<double>(), 0.05);
+    JobSpec one = scan.job();
+    one.options.background = "pdf";
+    JobSpec two = one;
+    two.options.two_pass = "on";
+    two.output_dir = scan.folder() / "two";
+    stages_run(one);
+    stages_run(two);
+    EXPECT_LT(streaks_ppm(two), 0.5 * streaks_ppm(one));
+    EXPECT_THAT(sidecar_of(two, "Chimap").at("Method").at("chi").dump(), HasSubstr("two passes"));
+    EXPECT_GT(sidecar_of(two, "Chimap").at("Findings").at("mask").at("unreliable_fraction").get<double>(), 0.05);
 
-        two.options.reference = "none";
-        EXPECT_THAT(stages_run(two), ElementsAre("chi", "swi")) << "both local fields are in the record";
-    }
+    two.options.reference = "none";
+    EXPECT_THAT(stages_run(two), ElementsAre("chi", "swi")) << "both local fields are in the record";
+}
+
+TEST_F(Job, ThePassWithHolesLosesNoVoxelsToBallsThatMustFit)
+{
+    // V-SHARP takes balls of up to 4 mm off around every hole; the pass over reliable phase has PDF in its place.
+    const TinyScan scan({.ball_ppm = 5.0, .ball_signal = false});
+    JobSpec one = scan.job(), two = scan.job();
+    two.options.two_pass = "on";
+    two.output_dir = scan.folder() / "two";
+    stages_run(one);
+    stages_run(two);
+    EXPECT_GT(voxels(two), voxels(one));
 }
 
 TEST_F(Job, TwoPassesOfAWhollyReliableMaskAreOne)
@@ -66,7 +82,7 @@ TEST_F(Job, TwoPassesOfAWhollyReliableMaskAreOne)
     ASSERT_EQ(unreliable, 0.0);
     const VolumeF a = io::read_image(image_of(one, "Chimap")).data, b = io::read_image(image_of(two, "Chimap")).data;
     EXPECT_THAT(b, test::VolumeNear(&a, 0.0));
-    EXPECT_FALSE(sidecar_of(two, "Chimap").at("Method").at("chi").dump().find("two passes") != std::string::npos);
+    EXPECT_THAT(sidecar_of(two, "Chimap").at("Method").at("chi").dump(), ::testing::Not(HasSubstr("two passes")));
 }
 
 }  // namespace qsmpi::pipeline
