@@ -27,17 +27,21 @@ const std::map<std::string, Help>& help_texts()
         {"offset_removal", {"on|off", "remove the coil phase at echo time 0 (MCPC-3D-S); needs two echoes"}},
         {"offset_sigma_mm", {"X", "smoothing of the coil phase, standard deviation, mm"}},
         {"field_map", {"NAME", "how echoes become one field: nonlinear | average | linear"}},
+        {"r2star", {"NAME", "R2*, T2* and S0 of two and more echoes: nlls | arlo | loglinear | off"}},
         {"mask", {"NAME", "auto | quality | magnitude, or the path of NIfTI masks with {sub}, {ses} ... in it"}},
         {"mask_quality_threshold", {"X", "phase quality above which a voxel is reliable, 0 to 1; 0: Otsu's threshold"}},
         {"mask_erosion_mm", {"X", "peeled off the mask, mm"}},
+        {"two_pass", {"WORD", "reconstruct reliable phase alone too, against streaks of strong sources: off | on"}},
         {"background", {"NAME", "background field removal; 'qsmpi methods' lists the names"}},
         {"background_radius_mm", {"X", "largest ball of the spherical mean value filters, mm; 0: the method's own"}},
         {"background_rounds", {"N", "rounds of the separation method; more are more accurate and slower; 0: its default"}},
         {"inversion", {"NAME", "dipole inversion; 'qsmpi methods' lists the names"}},
         {"inversion_edges", {"on|off", "expect edges of susceptibility where the magnitude has them (tv, medi)"}},
         {"inversion_lambda", {"X", "strength of its regularisation, in the method's own unit; 0: the method's rule"}},
-        {"reference", {"WORD", "what is 0 ppm: mean (of the mask) | none"}},
+        {"reference", {"WORD", "what is 0 ppm: mean (of the mask) | csf | none, or the path of NIfTI weights, or of labels as "
+                               "in labels-{sub}.nii.gz:4,43"}},
         {"per_echo", {"", "a map of each echo too, besides their combination"}},
+        {"swi", {"NAME", "susceptibility-weighted image and its 7 mm minimum projection: off | clear | classic"}},
     };
     return texts;
 }

@@ -94,6 +94,19 @@ std::size_t load_finished_stages(Chain& chain, const fs::path& record, const std
     return first;
 }
 
+/// Reads what was let go and is an output.
+void load_published(Chain& chain, const fs::path& record)
+{
+    std::optional<io::RecordReader> reader;
+    for (const Stage& stage : stage_table())
+        for (const Product& p : stage.products(chain)) {
+            if (!p.published || *p.volume != nullptr) continue;
+            if (!reader) reader.emplace(record);
+            if (reader->has(stage.name, p.name))
+                *p.volume = std::make_shared<VolumeF>(reader->read_volume(stage.name, p.name, chain.grid()));
+        }
+}
+
 /// One job from its start to its published outputs; stage() tells where it is when something is thrown.
 class JobRun {
 public:
@@ -115,7 +128,10 @@ public:
         prepare();
         const std::size_t first = load();
         compute(first, result);
-        timed("publish", 1.0, result, [&] { publish_outputs(chain_, job_hash(spec_)); });
+        timed("publish", 1.0, result, [&] {
+            load_published(chain_, record_);
+            publish_outputs(chain_, job_hash(spec_));
+        });
     }
 
     [[nodiscard]] const std::string& stage() const { return chain_.stage; }

@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct MapState {
     SharedMask local_mask;         ///< where local_field_ppm and chi_ppm are valid
 };
 
+/// Which reconstruction of two: of the filled mask, the only one without two_pass, or of its reliable part.
+enum class Pass { filled, reliable };
+
 /// Key of the note of stage "phase" that says how stored values became radians; it has a place of its own in sidecars.
 inline constexpr const char* phase_scaling_note = "phase_scaling";
 
@@ -34,13 +38,17 @@ struct Chain {
     const JobSpec& spec;
     std::vector<double> echo_times_s;
 
-    std::vector<VolumeF> magnitude;   ///< of each echo; empty when the scan has none. From "phase" to "field"
+    std::vector<VolumeF> magnitude;   ///< of each echo; empty when the scan has none. From "phase" to "r2star"
     std::vector<VolumeF> phase_rad;   ///< wrapped, unwrapped after "unwrap". From "phase" to "field"
     Mask domain;                      ///< voxels that were unwrapped; empty: all. From "unwrap" to "field"
     SharedVolume quality;             ///< ROMEO quality, [0, 1]
     SharedVolume magnitude_rss;       ///< root of the sum of squares; null when there is no magnitude
     SharedMask given_mask;            ///< in memory: used as it is, whatever the option `mask` says; null: none
+    SharedVolume r2star_per_s, s0;    ///< null when they were not asked for or cannot be made
     SharedMask mask;
+    SharedMask reliable_mask;         ///< of the first of two passes; null: there is one. From "mask" to "local_field"
+    std::vector<MapState> reliable_maps;  ///< what the first of two passes makes of each field; as n_fields() or empty
+    SharedVolume swi;                 ///< susceptibility-weighted image; null when not asked for
     std::vector<MapState> maps;       ///< one; with per_echo one for each echo and then their combination
 
     nlohmann::json notes = nlohmann::json::object();  ///< stage -> what it decided and measured
@@ -65,6 +73,7 @@ struct Product {
     SharedMask* mask = nullptr;
     std::string last_use{};   ///< stage after which it is let go; "": kept for the outputs
     bool optional = false;    ///< may be missing, depending on method and data
+    bool published = false;   ///< an output although it is let go: read again from the record for it
 };
 
 /// A row of the stage table: what a stage depends on, what it does and what it leaves. Its name is its HDF5 group.
@@ -93,9 +102,11 @@ struct Stage {
 void run_phase(Chain& chain);
 void run_unwrap(Chain& chain);
 void run_field(Chain& chain);
+void run_r2star(Chain& chain);
 void run_mask(Chain& chain);
 void run_local_field(Chain& chain);
 void run_chi(Chain& chain);
+void run_swi(Chain& chain);
 
 /// Lets go of what no stage after this one needs.
 void let_go(Chain& chain, const std::string& finished);
@@ -110,8 +121,39 @@ void let_go(Chain& chain, const std::string& finished);
 /// 3, 0 below 0.05 and where sigma is infinite. algorithms.md 3.4.
 [[nodiscard]] VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask);
 
-/// File of a user's mask for this acquisition: "{sub}", "{ses}", "{run}", "{acq}", "{key}", "{prefix}" are replaced.
-/// Empty unless the option `mask` is a path.
+/// What the option `r2star` comes to for this acquisition: "nlls", "arlo", "loglinear" or, without magnitude or with a
+/// single echo, "off". Two echoes: a line through two logarithms is all there is.
+[[nodiscard]] std::string r2star_method(const io::Acquisition& acquisition, const ChainOptions& options);
+/// The option `swi`, or "off" without magnitude.
+[[nodiscard]] std::string swi_method(const io::Acquisition& acquisition, const ChainOptions& options);
+/// True if a later stage looks for cerebrospinal fluid in R2*: for the reference, or for an inversion that holds it even.
+[[nodiscard]] bool needs_csf(const ChainOptions& options);
+
+/// Replaces "{sub}", "{ses}", "{run}", "{acq}", "{key}", "{prefix}" in a path by what they are for this acquisition.
+[[nodiscard]] std::filesystem::path file_of(const JobSpec& spec, const std::string& path_template);
+
+/// Where the option `reference` points to if it is a path, and which labels count there (none: voxels are weights).
+struct ReferenceFile {
+    std::filesystem::path file;
+    std::vector<int> labels;
+};
+[[nodiscard]] std::optional<ReferenceFile> reference_file(const JobSpec& spec);
+/// Makes the option's constant 0 ppm in a map, in the voxels of `mask` whose weight is not 0 (null: all).
+class ReferenceRegion {
+public:
+    /// Reads the region's file or finds the fluid.
+    /// @throws InputError if the file does not fit the scan
+    ReferenceRegion(Chain& chain, SharedMask csf);
+    void apply(Chain& chain, VolumeF& chi_ppm, const Mask& mask, const VolumeF* weight) const;
+
+private:
+    std::string kind_;  ///< mean | none | csf | file
+    VolumeF region_;
+};
+/// Cerebrospinal fluid of the ventricles, or null if none is found (with a warning where the reference needs it).
+[[nodiscard]] SharedMask find_csf(Chain& chain);
+
+/// File of a user's mask for this acquisition. Empty unless the option `mask` is a path.
 [[nodiscard]] std::filesystem::path mask_file(const JobSpec& spec);
 
 /// Provokes the fault that QSMPI_INJECT asks for at this stage; see run_job().
@@ -136,6 +178,7 @@ struct Method {
 inline constexpr const char* bipolar_method = "bipolar correction";
 inline constexpr const char* offset_method = "MCPC-3D-S";
 inline constexpr const char* nonlinear_method = "nonlinear complex fit";
+inline constexpr const char* two_pass_method = "two passes";
 [[nodiscard]] std::vector<Method> methods_of(const ChainOptions& options);
 
 }  // namespace qsmpi::pipeline

@@ -41,15 +41,23 @@ std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const Ch
     // Bytes a voxel alive at the worst moment of each stage that can be the worst. Unwrapping: magnitude, phase, edge
     // costs and the forest.
     const double unwrapping = 9.5 * echoes + 20.0;
+    // Magnitude of the echoes with field and sigma of each map, until R2* has been fitted to it.
+    const double relaxing = options.r2star == "off" ? 0.0 : 4.0 * echoes + 8.0 * maps + 32.0;
     // Field and sigma of each map, magnitude, residual, mask, and the field in ppm; local field, its mask and weight of the
     // maps that are done; then what the method works with.
     const double working = background == "separation" ? 76.0 * surroundings
                            : background == "pdf"      ? 50.0 * surroundings
                                                       : 34.0 * head;
-    const double removing = 8.0 * maps + 17.0 + 9.0 * (maps - 1.0) + working;
+    // Local field, mask and weight of the other pass.
+    const double first_pass = options.two_pass == "off" ? 0.0 : 9.0 * maps + 5.0;
+    const double removing = 8.0 * maps + 17.0 + 9.0 * (maps - 1.0) + working + first_pass;
     // Field, sigma, local field, mask and weight of each map, and TV at the first; or all maps and their combination.
-    const double inverting = std::max(17.0 * maps + 1.0 + 50.0 * head, several_maps ? 17.0 * maps + 10.0 : 0.0);
-    return static_cast<std::uint64_t>(program_bytes + voxels * std::max({unwrapping, removing, inverting}));
+    const double inverting = std::max(17.0 * maps + 1.0 + 50.0 * head, several_maps ? 17.0 * maps + 10.0 : 0.0) + first_pass;
+    // R2* that waits for the search of fluid in it.
+    const double fluid = options.reference == "csf" || resolved(options).inversion == "medi" ? 4.0 : 0.0;
+    // All maps, magnitude, field, image, and what smoothing needs.
+    const double weighting = options.swi == "off" ? 0.0 : 17.0 * maps + 49.0;
+    return static_cast<std::uint64_t>(program_bytes + voxels * std::max({unwrapping, relaxing, removing + fluid, inverting + fluid, weighting}));
 }
 
 double estimate_cost(const io::Acquisition& acquisition, const ChainOptions& options)
@@ -57,7 +65,7 @@ double estimate_cost(const io::Acquisition& acquisition, const ChainOptions& opt
     const auto voxels = static_cast<double>(acquisition.geometry.grid.size());
     const auto echoes = static_cast<double>(acquisition.echoes.size());
     // Reading and unwrapping take their time for each echo, background and inversion for each map: about 1 to 16.
-    const double maps = options.per_echo ? echoes : 1.0;
+    const double maps = (options.per_echo ? echoes : 1.0) * (options.two_pass == "on" ? 2.0 : 1.0);
     return voxels * (echoes + 16.0 * maps);
 }
 

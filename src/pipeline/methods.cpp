@@ -57,6 +57,55 @@ void add_field_methods(std::vector<Method>& methods, const ChainOptions& o)
                            "quantitative susceptibility mapping. Magn Reson Med 69:467-476, 2013. doi:10.1002/mrm.24272"});
 }
 
+void add_r2star_methods(std::vector<Method>& methods, const ChainOptions& o)
+{
+    if (o.r2star == "off") return;
+    if (o.r2star == "nlls")
+        methods.push_back({"r2star", "nlls",
+                           "R2* was fitted to three or more echoes by weighted least squares of the squared magnitude with the "
+                           "moments of Rician noise.",
+                           "Gudbjartsson H, Patz S. The Rician distribution of noisy MRI data. Magn Reson Med 34:910-914, "
+                           "1995. doi:10.1002/mrm.1910340618"});
+    if (o.r2star == "arlo")
+        methods.push_back({"r2star", "arlo", "R2* of three or more equally spaced echoes was computed with ARLO.",
+                           "Pei M et al. Algorithm for fast monoexponential fitting based on auto-regression on linear "
+                           "operations (ARLO) of data. Magn Reson Med 73:843-850, 2015. doi:10.1002/mrm.25137"});
+    methods.push_back({"r2star", "loglinear",
+                       str("R2* ", o.r2star == "loglinear" ? "" : "of two echoes ",
+                           "is the slope of a line through the logarithm of the magnitude, weighted by its square."), ""});
+}
+
+void add_swi_methods(std::vector<Method>& methods, const ChainOptions& o)
+{
+    if (o.swi == "clear")
+        methods.push_back({"swi", "CLEAR-SWI", "Susceptibility-weighted images were made with CLEAR-SWI.",
+                           "Eckstein K et al. Improved susceptibility weighted imaging at ultra-high field using bipolar "
+                           "multi-echo acquisition and optimized image processing: CLEAR-SWI. NeuroImage 237:118175, 2021. "
+                           "doi:10.1016/j.neuroimage.2021.118175"});
+    if (o.swi == "classic")
+        methods.push_back({"swi", "classic SWI",
+                           "Susceptibility-weighted images were made with a homodyne filter and a linear phase mask of fourth "
+                           "power.",
+                           "Haacke EM et al. Susceptibility weighted imaging (SWI). Magn Reson Med 52:612-618, 2004. "
+                           "doi:10.1002/mrm.20198"});
+}
+
+void add_reference_methods(std::vector<Method>& methods, const ChainOptions& o)
+{
+    if (o.reference == "none") return;
+    if (o.reference == "mean")
+        methods.push_back({"chi", "mean reference", "Susceptibility is given relative to its mean in the mask [ppm].", ""});
+    else if (o.reference == "csf")
+        methods.push_back({"chi", "cerebrospinal fluid reference",
+                           "Susceptibility is given relative to its mean in the cerebrospinal fluid of the ventricles, found by "
+                           "R2* below 5 1/s [ppm].",
+                           "Liu Z et al. MEDI+0: Morphology enabled dipole inversion with automatic uniform cerebrospinal "
+                           "fluid zero reference for quantitative susceptibility mapping. Magn Reson Med 79:2795-2803, 2018. "
+                           "doi:10.1002/mrm.26946"});
+    else
+        methods.push_back({"chi", "region reference", "Susceptibility is given relative to its mean in a given region [ppm].", ""});
+}
+
 void add_mask_methods(std::vector<Method>& methods, const ChainOptions& o)
 {
     if (o.mask == "magnitude")
@@ -79,13 +128,20 @@ std::vector<Method> methods_of(const ChainOptions& o)
     std::vector<Method> methods;
     add_phase_methods(methods, o);
     add_field_methods(methods, o);
+    add_r2star_methods(methods, o);
     add_mask_methods(methods, o);
     add_registry_methods(methods, o);
+    if (o.two_pass == "on")
+        methods.push_back({"chi", two_pass_method,
+                           "Two maps, one of the reliable part of the mask and one of the filled mask, were put together "
+                           "against streaks of strong sources.",
+                           "Stewart AW et al. QSMxT: Robust masking and artifact reduction for quantitative susceptibility "
+                           "mapping. Magn Reson Med 87:1289-1300, 2022. doi:10.1002/mrm.29048"});
     if (o.per_echo)
         methods.push_back({"chi", "weighted mean of echoes",
                            "The maps of the echoes were averaged with weights of squared magnitude times squared echo time.", ""});
-    if (o.reference == "mean")
-        methods.push_back({"chi", "mean reference", "Susceptibility is given relative to its mean in the mask [ppm].", ""});
+    add_reference_methods(methods, o);
+    add_swi_methods(methods, o);
     return methods;
 }
 

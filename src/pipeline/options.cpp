@@ -23,9 +23,11 @@ void for_each_option(Options& o, Visit&& visit)
     visit("offset_removal", o.offset_removal);
     visit("offset_sigma_mm", o.offset_sigma_mm);
     visit("field_map", o.field_map);
+    visit("r2star", o.r2star);
     visit("mask", o.mask);
     visit("mask_quality_threshold", o.mask_quality_threshold);
     visit("mask_erosion_mm", o.mask_erosion_mm);
+    visit("two_pass", o.two_pass);
     visit("background", o.background);
     visit("background_radius_mm", o.background_radius_mm);
     visit("background_rounds", o.background_rounds);
@@ -34,6 +36,7 @@ void for_each_option(Options& o, Visit&& visit)
     visit("inversion_lambda", o.inversion_lambda);
     visit("reference", o.reference);
     visit("per_echo", o.per_echo);
+    visit("swi", o.swi);
 }
 
 std::string joined(const std::vector<std::string>& words)
@@ -58,6 +61,12 @@ void require_range(const char* option, double value, double low, double high)
             str(option, ": ", value, " is outside [", low, ", ", high, "]"));
 }
 
+// Anything with a slash or the ending of an image is a path, the rest must be a word that we know.
+bool is_path(const std::string& value)
+{
+    return value.find('/') != std::string::npos || value.find(".nii") != std::string::npos;
+}
+
 std::vector<std::string> with_default(std::vector<std::string> names)
 {
     names.insert(names.begin(), "default");
@@ -80,12 +89,14 @@ void validate(const ChainOptions& o)
     require_word("unwrapping", o.unwrapping, {"romeo", "laplacian"});
     require_word("bipolar", o.bipolar, {"auto", "on", "off"});
     require_word("field_map", o.field_map, {"nonlinear", "average", "linear"});
-    require_word("reference", o.reference, {"mean", "none"});
+    require_word("r2star", o.r2star, {"nlls", "arlo", "loglinear", "off"});
+    require_word("two_pass", o.two_pass, {"off", "on"});
+    require_word("swi", o.swi, {"off", "clear", "classic"});
     require_word("background", o.background, with_default(background_names()));
     require_word("inversion", o.inversion, with_default(inversion_names()));
-    // Anything with a slash or the ending of an image is a path, the rest must be a word that we know.
-    if (o.mask.find('/') == std::string::npos && o.mask.find(".nii") == std::string::npos)
-        require_word("mask", o.mask, {"auto", "quality", "magnitude"});
+    if (!is_path(o.mask)) require_word("mask", o.mask, {"auto", "quality", "magnitude"});
+    if (!is_path(o.reference)) require_word("reference", o.reference, {"mean", "csf", "none"});
+    require(o.reference != "csf" || o.r2star != "off", "reference: 'csf' is found by its R2*, but r2star is off");
     require_range("offset_sigma_mm", o.offset_sigma_mm, 0.0, 100.0);
     require_range("mask_quality_threshold", o.mask_quality_threshold, 0.0, 1.0);
     require_range("mask_erosion_mm", o.mask_erosion_mm, 0.0, 50.0);

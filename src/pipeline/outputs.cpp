@@ -9,6 +9,8 @@
 #include "qsmpi/io/file.hpp"
 #include "qsmpi/io/nifti.hpp"
 #include "qsmpi/io/png.hpp"
+#include "qsmpi/relaxometry/r2star.hpp"
+#include "qsmpi/swi/swi.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
@@ -16,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* hash_key = "JobHash";
 constexpr double window_ppm = 0.1;
+constexpr double min_ip_slab_mm = 7.0;
 
 /// One image: which map it belongs to and what it shows.
 struct Output {
@@ -23,10 +26,10 @@ struct Output {
     std::string suffix;
 };
 
-std::vector<Output> outputs_of(const io::Acquisition& acquisition, bool per_echo)
+std::vector<Output> outputs_of(const io::Acquisition& acquisition, const ChainOptions& options)
 {
     std::vector<Output> outputs;
-    const bool several = per_echo && acquisition.echoes.size() > 1;
+    const bool several = options.per_echo && acquisition.echoes.size() > 1;
     if (several)
         for (const io::Echo& echo : acquisition.echoes)
             for (const char* suffix : {"fieldmap", "Chimap"}) outputs.push_back({echo.number, suffix});
@@ -34,6 +37,10 @@ std::vector<Output> outputs_of(const io::Acquisition& acquisition, bool per_echo
     if (!several)
         for (const char* suffix : {"fieldmap", "desc-local_fieldmap", "desc-sigma_fieldmap"})
             outputs.push_back({0, suffix});
+    if (r2star_method(acquisition, options) != "off")
+        for (const char* suffix : {"R2starmap", "T2starmap", "S0map"}) outputs.push_back({0, suffix});
+    if (swi_method(acquisition, options) != "off")
+        for (const char* suffix : {"swi", "minIP"}) outputs.push_back({0, suffix});
     outputs.push_back({0, "Chimap"});
     return outputs;
 }
@@ -47,10 +54,10 @@ fs::path name_of(const io::Acquisition& acquisition, const Output& output, const
 fs::path picture_of(const io::Acquisition& acquisition) { return name_of(acquisition, {0, "Chimap"}, ".png"); }
 fs::path main_sidecar_of(const io::Acquisition& acquisition) { return name_of(acquisition, {0, "Chimap"}, ".json"); }
 
-std::vector<fs::path> files_of(const io::Acquisition& acquisition, bool per_echo)
+std::vector<fs::path> files_of(const io::Acquisition& acquisition, const ChainOptions& options)
 {
     std::vector<fs::path> files;
-    for (const Output& output : outputs_of(acquisition, per_echo)) {
+    for (const Output& output : outputs_of(acquisition, options)) {
         files.push_back(name_of(acquisition, output, ".nii.gz"));
         files.push_back(name_of(acquisition, output, ".json"));
     }
@@ -75,6 +82,16 @@ const MapState& map_of(const Chain& chain, const Output& output)
                          [&](const MapState& map) { return map.echo_number == output.echo_number; });
 }
 
+// The voxel axis nearest to B0, whichever way the slices lie: veins of the brain are known from axial slabs.
+int axial_axis(const io::Geometry& geometry)
+{
+    const UnitVector b = geometry.b0_direction_ijk();
+    int axis = 2;
+    for (const int other : {1, 0})
+        if (std::abs(b[static_cast<std::size_t>(other)]) > std::abs(b[static_cast<std::size_t>(axis)])) axis = other;
+    return axis;
+}
+
 void write_image(const Chain& chain, const Output& output, const fs::path& file)
 {
     const MapState& map = map_of(chain, output);
@@ -84,6 +101,17 @@ void write_image(const Chain& chain, const Output& output, const fs::path& file)
         io::write_nifti(file, *map.chi_ppm, geometry, "susceptibility [ppm]");
     } else if (output.suffix == "mask") {
         io::write_nifti(file, *chain.mask, geometry, "mask");
+    } else if (output.suffix == "R2starmap") {
+        io::write_nifti(file, *chain.r2star_per_s, geometry, "R2* [1/s]");
+    } else if (output.suffix == "T2starmap") {
+        io::write_nifti(file, relaxometry::t2star_s(*chain.r2star_per_s, *chain.s0), geometry, "T2* [s]");
+    } else if (output.suffix == "S0map") {
+        io::write_nifti(file, *chain.s0, geometry, "signal at echo time 0 [units of the magnitude]");
+    } else if (output.suffix == "swi") {
+        io::write_nifti(file, *chain.swi, geometry, "susceptibility-weighted image");
+    } else if (output.suffix == "minIP") {
+        io::write_nifti(file, swi::minimum_intensity_projection(*chain.swi, min_ip_slab_mm, axial_axis(geometry)), geometry,
+                        "minimum intensity projection of the susceptibility-weighted image");
     } else if (output.suffix == "fieldmap") {
         io::write_nifti(file, *map.field_hz, geometry, "total field [Hz]");
     } else if (output.suffix == "desc-local_fieldmap") {
@@ -132,13 +160,18 @@ void remove_outputs_of_other_options(const JobSpec& spec)
     std::vector<fs::path> keep = output_files(spec);
     std::sort(keep.begin(), keep.end());
     std::error_code ignored;
-    for (const fs::path& file : files_of(spec.acquisition, !spec.options.per_echo))
-        if (!std::binary_search(keep.begin(), keep.end(), file)) fs::remove(spec.output_dir / file, ignored);
+    ChainOptions all;
+    all.swi = "clear";
+    for (const bool per_echo : {false, true}) {
+        all.per_echo = per_echo;
+        for (const fs::path& file : files_of(spec.acquisition, all))
+            if (!std::binary_search(keep.begin(), keep.end(), file)) fs::remove(spec.output_dir / file, ignored);
+    }
 }
 
 }  // namespace
 
-std::vector<fs::path> output_files(const JobSpec& spec) { return files_of(spec.acquisition, spec.options.per_echo); }
+std::vector<fs::path> output_files(const JobSpec& spec) { return files_of(spec.acquisition, spec.options); }
 
 bool outputs_complete(const JobSpec& spec)
 {
@@ -171,7 +204,7 @@ void publish_outputs(const Chain& chain, const std::string& hash)
     fs::remove(spec.output_dir / main_sidecar_of(spec.acquisition), ignored);
     remove_outputs_of_other_options(spec);
 
-    const std::vector<Output> outputs = outputs_of(spec.acquisition, spec.options.per_echo);
+    const std::vector<Output> outputs = outputs_of(spec.acquisition, spec.options);
     // Compression is serial in a file, so files are written side by side.
     parallel::for_each_dynamic(outputs.size(), [&](std::size_t i) {
         write_image(chain, outputs[i], spec.output_dir / name_of(spec.acquisition, outputs[i], ".nii.gz"));

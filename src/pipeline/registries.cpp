@@ -1,6 +1,7 @@
 #include "registries.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "qsmpi/background/registry.hpp"
@@ -19,6 +20,10 @@ VolumeF sigma_in_ppm(const MapState& map, double b0_tesla)
 {
     return map.sigma_hz ? in_ppm(*map.sigma_hz, b0_tesla) : VolumeF();
 }
+
+// Background methods that lose no voxel next to a hole of the mask, and what stands in for the others.
+constexpr std::array<std::string_view, 4> bears_holes{"separation", "pdf", "lbv", background::no_removal};
+constexpr std::string_view method_with_holes = "pdf";
 
 /// One echo time that stands for all in nonlinear inversions: the root of their mean square, at most 30 ms, since later
 /// echoes of tissue are mostly noise.
@@ -45,14 +50,15 @@ ChainOptions resolved(ChainOptions options)
     return options;
 }
 
-background::LocalField remove_background(const Chain& chain, const MapState& map, const VolumeF& total_field_ppm)
+background::LocalField remove_background(const Chain& chain, const MapState& map, const VolumeF& total_field_ppm,
+                                         Pass pass)
 {
     const io::Acquisition& acquisition = chain.spec.acquisition;
     const UnitVector direction = acquisition.geometry.b0_direction_ijk();
     const VolumeF sigma_ppm = sigma_in_ppm(map, acquisition.b0_tesla);
     background::Problem problem;
     problem.total_field_ppm = &total_field_ppm;
-    problem.mask = chain.mask.get();
+    problem.mask = pass == Pass::filled ? chain.mask.get() : chain.reliable_mask.get();
     problem.sigma_ppm = sigma_ppm.empty() ? nullptr : &sigma_ppm;
     problem.magnitude = chain.magnitude_rss.get();
     problem.relative_residual = map.relative_residual.get();
@@ -67,10 +73,13 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
         const VolumeF guide = guided ? inversion::edge_guide(*p.magnitude, p.mask) : VolumeF();
         return inversion::tv(p.local_field_ppm, p.mask, direction, options, &p.weight, {}, guided ? &guide : nullptr).chi_ppm;
     };
-    return background::method(resolved(chain.spec.options).background).run(problem);
+    std::string name = resolved(chain.spec.options).background;
+    if (pass == Pass::reliable && std::find(bears_holes.begin(), bears_holes.end(), name) == bears_holes.end())
+        name = method_with_holes;
+    return background::method(name).run(problem);
 }
 
-inversion::Result invert(const Chain& chain, const MapState& map)
+inversion::Result invert(const Chain& chain, const MapState& map, const Mask* csf)
 {
     const io::Acquisition& acquisition = chain.spec.acquisition;
     const inversion::Method& method = inversion::method(chain.spec.options.inversion);
@@ -87,6 +96,7 @@ inversion::Result invert(const Chain& chain, const MapState& map)
     problem.sigma_ppm = sigma_ppm.empty() ? nullptr : &sigma_ppm;
     problem.magnitude = chain.spec.options.inversion_edges ? chain.magnitude_rss.get() : nullptr;
     problem.relative_residual = map.relative_residual.get();
+    problem.csf_mask = csf;
     problem.b0_direction_ijk = acquisition.geometry.b0_direction_ijk();
     problem.radians_per_ppm =
         units::rad_from_hz(units::hz_per_ppm(acquisition.b0_tesla), effective_echo_time_s(chain.echo_times_s));

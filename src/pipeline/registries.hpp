@@ -15,11 +15,13 @@ namespace qsmpi::pipeline {
 /// The options with "default" replaced by the method that it stands for: both mean the same and hash the same.
 [[nodiscard]] ChainOptions resolved(ChainOptions options);
 
-/// Runs the background method of the options on the field of one map.
+/// Runs the background method of the options on the field of one map, in the mask of the pass. Methods that need balls of
+/// mask around each voxel would lose most of a mask with holes: the reliable pass has PDF instead.
 [[nodiscard]] background::LocalField remove_background(const Chain& chain, const MapState& map,
-                                                       const VolumeF& total_field_ppm);
+                                                       const VolumeF& total_field_ppm, Pass pass = Pass::filled);
 /// Runs the inversion of the options on the local field and weight of one map.
-[[nodiscard]] inversion::Result invert(const Chain& chain, const MapState& map);
+/// @param csf  cerebrospinal fluid, for methods that hold it even; null: not known
+[[nodiscard]] inversion::Result invert(const Chain& chain, const MapState& map, const Mask* csf = nullptr);
 
 /// Adds what the registries say about the chosen background method and inversion.
 void add_registry_methods(std::vector<Method>& methods, const ChainOptions& options);

@@ -25,6 +25,12 @@ const Description& description_of(const std::string& suffix)
         {"mask", {"1", "Voxels with reliable phase that belong to the object", "mask"}},
         {"fieldmap", {"Hz", "Total field relative to the centre frequency; 0 outside the unwrapped region", "field"}},
         {"desc-local_fieldmap", {"Hz", "Field of sources inside the mask; 0 where it was not reconstructed", "local_field"}},
+        {"R2starmap", {"1/s", "Effective transverse relaxation rate; 0 where there is no signal", "r2star"}},
+        {"T2starmap", {"s", "Effective transverse relaxation time, at most 1 s; 0 where there is no signal", "r2star"}},
+        {"S0map", {"arbitrary", "Magnitude at echo time 0, in units of the images; 0 where there is no signal", "r2star"}},
+        {"swi", {"arbitrary", "Susceptibility-weighted image: magnitude darkened by positive phase", "swi"}},
+        {"minIP", {"arbitrary", "Smallest value of the susceptibility-weighted image over axial slabs of 7 mm, centred on "
+                                "every slice", "swi"}},
         {"desc-sigma_fieldmap", {"Hz", "Standard deviation of the total field; 0 where the field is unknown", "field"}},
     };
     return table.at(suffix);
@@ -45,6 +51,9 @@ bool happened(const Method& method, const Chain& chain)
     const auto notes = chain.notes.value("phase", nlohmann::json::object());
     if (method.name == bipolar_method) return notes.value("bipolar_corrected", false);
     if (method.name == offset_method) return notes.value("offset_removed", false);
+    if (method.stage == "r2star") return r2star_method(chain.spec.acquisition, chain.spec.options) == method.name;
+    if (method.stage == "swi") return swi_method(chain.spec.acquisition, chain.spec.options) != "off";
+    if (method.name == two_pass_method) return chain.notes.value("chi", nlohmann::json::object()).value("two_passes", false);
     if (method.name == nonlinear_method) return chain.echo_times_s.size() > 1;
     return true;
 }

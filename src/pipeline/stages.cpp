@@ -41,6 +41,15 @@ json mask_facts(const JobSpec& spec)
     return {{"mask_file", std::filesystem::exists(file, missing) ? hash_of(io::read_file(file)) : "missing"}};
 }
 
+json reference_facts(const JobSpec& spec)
+{
+    const auto reference = reference_file(spec);
+    if (!reference) return json::object();
+    std::error_code missing;
+    return {{"reference_file",
+             std::filesystem::exists(reference->file, missing) ? hash_of(io::read_file(reference->file)) : "missing"}};
+}
+
 json field_strength(const JobSpec& spec) { return {{"b0_tesla", spec.acquisition.b0_tesla}}; }
 
 std::vector<Product> phase_products(Chain& c)
@@ -48,7 +57,7 @@ std::vector<Product> phase_products(Chain& c)
     std::vector<Product> p{{.name = "quality", .unit = "1", .volume = &c.quality, .last_use = "mask"}};
     const std::vector<io::Echo>& echoes = c.spec.acquisition.echoes;
     if (!echoes.empty() && (echoes.front().magnitude.present() || echoes.front().real.present()))
-        p.push_back({.name = "magnitude", .unit = "arbitrary", .volume = &c.magnitude_rss, .last_use = "chi"});
+        p.push_back({.name = "magnitude", .unit = "arbitrary", .volume = &c.magnitude_rss, .last_use = "swi"});
     return p;
 }
 
@@ -72,7 +81,20 @@ std::vector<Product> field_products(Chain& c)
     return p;
 }
 
-std::vector<Product> mask_products(Chain& c) { return {{.name = "mask", .unit = "1", .mask = &c.mask}}; }
+// R2* waits for the stage that looks for fluid in it; as outputs both are read again, for the stages in between need memory.
+std::vector<Product> r2star_products(Chain& c)
+{
+    const char* last_use = needs_csf(c.spec.options) ? "chi" : "r2star";
+    return {{.name = "r2star_per_s", .unit = "1/s", .volume = &c.r2star_per_s, .last_use = last_use, .optional = true,
+             .published = true},
+            {.name = "s0", .unit = "arbitrary", .volume = &c.s0, .last_use = "r2star", .optional = true, .published = true}};
+}
+
+std::vector<Product> mask_products(Chain& c)
+{
+    return {{.name = "mask", .unit = "1", .mask = &c.mask},
+            {.name = "reliable_mask", .unit = "1", .mask = &c.reliable_mask, .last_use = "local_field", .optional = true}};
+}
 
 std::vector<Product> local_field_products(Chain& c)
 {
@@ -82,6 +104,13 @@ std::vector<Product> local_field_products(Chain& c)
         p.push_back({.name = name_of(c.maps[i], "mask"), .unit = "1", .mask = &c.maps[i].local_mask});
         p.push_back({.name = name_of(c.maps[i], "weight"), .unit = "1", .volume = &c.maps[i].local_weight,
                      .last_use = "chi", .optional = true});
+    }
+    for (MapState& map : c.reliable_maps) {
+        const std::string name = name_of(map, "reliable_");
+        p.push_back({.name = name + "local_field_ppm", .unit = "ppm", .volume = &map.local_field_ppm, .last_use = "chi",
+                     .optional = true});
+        p.push_back({.name = name + "mask", .unit = "1", .mask = &map.local_mask, .last_use = "chi", .optional = true});
+        p.push_back({.name = name + "weight", .unit = "1", .volume = &map.local_weight, .last_use = "chi", .optional = true});
     }
     return p;
 }
@@ -94,6 +123,11 @@ std::vector<Product> chi_products(Chain& c)
     return p;
 }
 
+std::vector<Product> swi_products(Chain& c)
+{
+    return {{.name = "swi", .unit = "arbitrary", .volume = &c.swi, .optional = true}};
+}
+
 }  // namespace
 
 const std::vector<Stage>& stage_table()
@@ -102,11 +136,13 @@ const std::vector<Stage>& stage_table()
         {"phase", 1, 0.15, {"bipolar", "offset_removal", "offset_sigma_mm"},
          input_facts, run_phase, phase_products, true},
         {"unwrap", 1, 0.10, {"unwrapping"}, no_facts, run_unwrap, no_products, true},
-        {"field", 1, 0.10, {"field_map", "per_echo"}, no_facts, run_field, field_products},
-        {"mask", 1, 0.10, {"mask", "mask_quality_threshold", "mask_erosion_mm"}, mask_facts, run_mask, mask_products},
+        {"field", 1, 0.10, {"field_map", "per_echo"}, no_facts, run_field, field_products, true},
+        {"r2star", 1, 0.02, {"r2star"}, no_facts, run_r2star, r2star_products},
+        {"mask", 1, 0.10, {"mask", "mask_quality_threshold", "mask_erosion_mm", "two_pass"}, mask_facts, run_mask, mask_products},
         {"local_field", 1, 0.25, {"background", "background_radius_mm", "background_rounds", "inversion_edges"},
          field_strength, run_local_field, local_field_products},
-        {"chi", 1, 0.25, {"inversion", "inversion_lambda", "reference"}, no_facts, run_chi, chi_products},
+        {"chi", 1, 0.23, {"inversion", "inversion_lambda", "reference"}, reference_facts, run_chi, chi_products},
+        {"swi", 1, 0.0, {"swi"}, no_facts, run_swi, swi_products},
     };
     return table;
 }
@@ -153,7 +189,8 @@ void Chain::restart()
     phase_rad.clear();
     domain = {};
     quality = magnitude_rss = nullptr;
-    mask = given_mask = nullptr;
+    r2star_per_s = s0 = swi = nullptr;
+    mask = given_mask = reliable_mask = nullptr;
     maps.clear();
     notes = nlohmann::json::object();
     echo_times_s.clear();
@@ -162,6 +199,9 @@ void Chain::restart()
         for (const io::Echo& echo : spec.acquisition.echoes) maps.emplace_back().echo_number = echo.number;
     }
     maps.emplace_back();
+    reliable_maps.clear();
+    if (spec.options.two_pass == "off") return;
+    for (std::size_t i = 0; i < n_fields(); ++i) reliable_maps.emplace_back().echo_number = maps[i].echo_number;
 }
 
 std::size_t Chain::n_fields() const { return maps.size() == 1 ? 1 : maps.size() - 1; }

@@ -63,7 +63,8 @@ void run_field(Chain& chain)
         chain.warn("offset_removal is off, but this field map takes the phase at TE 0 for 0: use field_map linear");
 
     double noise_std = assumed_noise_std;
-    if (chain.magnitude.empty()) {
+    const bool has_magnitude = !chain.magnitude.empty();
+    if (!has_magnitude) {
         for (std::size_t e = 0; e < chain.phase_rad.size(); ++e) chain.magnitude.emplace_back(chain.grid(), 1.0f);
     } else {
         noise_std = field::estimate_noise_std(chain.magnitude.back());
@@ -82,11 +83,10 @@ void run_field(Chain& chain)
             mark_unknown(fit, chain.domain);
             keep(chain.maps[e], std::move(fit));
             chain.phase_rad[e] = {};
-            chain.magnitude[e] = {};
         }
     }
     chain.phase_rad.clear();
-    chain.magnitude.clear();
+    if (!has_magnitude) chain.magnitude.clear();
     chain.domain = {};
 }
 

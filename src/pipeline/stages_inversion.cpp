@@ -7,7 +7,7 @@
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/inversion/inversion.hpp"
-#include "qsmpi/inversion/reference.hpp"
+#include "qsmpi/inversion/two_pass.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 #include "registries.hpp"
 
@@ -29,14 +29,59 @@ void note_solver(Chain& chain, const MapState& map, int iterations, double relat
     if (!converged) chain.warn(str(where(map), "not converged after ", iterations, " iterations"));
 }
 
-inversion::Reference reference_of(const Chain& chain)
+/// The field of a map for another reconstruction of it.
+void share_field(const MapState& map, MapState& other)
 {
-    return inversion::reference_from(chain.spec.options.reference.c_str());
+    other.field_hz = map.field_hz;
+    other.sigma_hz = map.sigma_hz;
+    other.relative_residual = map.relative_residual;
+}
+
+void forget(MapState& map)
+{
+    MapState empty;
+    empty.echo_number = map.echo_number;
+    map = std::move(empty);
+}
+
+void find_local_field(Chain& chain, MapState& map, Pass pass)
+{
+    const auto n_before =
+        static_cast<double>(numerics::count(pass == Pass::filled ? *chain.mask : *chain.reliable_mask));
+    background::LocalField local =
+        remove_background(chain, map, in_ppm(*map.field_hz, chain.spec.acquisition.b0_tesla), pass);
+    const double lost = 1.0 - static_cast<double>(numerics::count(local.mask)) / n_before;
+    if (lost >= 1.0)
+        throw NumericalError("no voxel of the mask is left: the mask is too thin for this background method; "
+                             "give a smaller background_radius_mm or another mask");
+    note_solver(chain, map, local.iterations, local.relative_residual, local.converged);
+    if (pass == Pass::filled) chain.note("lost_fraction", lost);
+    if (lost > lost_fraction_limit) chain.warn(str(where(map), "mask shrank by ", std::lround(100.0 * lost), " %"));
+    map.local_field_ppm = std::make_shared<VolumeF>(std::move(local.local_field_ppm));
+    map.local_mask = std::make_shared<Mask>(std::move(local.mask));
+    if (!local.weight.empty()) map.local_weight = std::make_shared<VolumeF>(std::move(local.weight));
+}
+
+/// The map of one pass, up to a constant.
+VolumeF unreferenced(Chain& chain, MapState& map, const Mask* csf)
+{
+    if (!map.local_weight && map.sigma_hz)
+        map.local_weight = std::make_shared<VolumeF>(data_weight(*map.sigma_hz, *map.local_mask));
+    inversion::Result result = invert(chain, map, csf);
+    note_solver(chain, map, result.iterations, result.relative_residual, result.converged);
+    return std::move(result.chi_ppm);
+}
+
+SharedMask united(const Mask& a, const Mask& b)
+{
+    Mask both(a.grid());
+    for (std::size_t i = 0; i < both.size(); ++i) both[i] = a[i] != 0 || b[i] != 0 ? 1 : 0;
+    return std::make_shared<Mask>(std::move(both));
 }
 
 /// Mean of the echoes' maps weighted by m^2 TE^2, which is 1 / sigma^2 up to a factor. Voxels without weight in any echo
 /// get the plain mean.
-void combine_echoes(Chain& chain)
+void combine_echoes(Chain& chain, const ReferenceRegion& reference)
 {
     const std::size_t n = chain.n_fields();
     MapState& combined = chain.maps.back();
@@ -60,7 +105,7 @@ void combine_echoes(Chain& chain)
             chi[i] = static_cast<float>(weights > 0.0 ? weighted / weights : n_valid > 0 ? sum / n_valid : 0.0);
         }
     });
-    inversion::set_reference(chi, mask, reference_of(chain));
+    reference.apply(chain, chi, mask, nullptr);
     combined.chi_ppm = std::make_shared<VolumeF>(std::move(chi));
     combined.local_mask = std::make_shared<Mask>(std::move(mask));
 }
@@ -79,38 +124,36 @@ VolumeF in_ppm(const VolumeF& volume_hz, double b0_tesla)
 
 void run_local_field(Chain& chain)
 {
-    const io::Acquisition& acquisition = chain.spec.acquisition;
-    require(acquisition.b0_tesla > 0.0, str("field strength ", acquisition.b0_tesla, " T: expected a positive number"));
-    const auto n_before = static_cast<double>(numerics::count(*chain.mask));
+    const double b0_tesla = chain.spec.acquisition.b0_tesla;
+    require(b0_tesla > 0.0, str("field strength ", b0_tesla, " T: expected a positive number"));
     for (std::size_t i = 0; i < chain.n_fields(); ++i) {
-        MapState& map = chain.maps[i];
-        background::LocalField local = remove_background(chain, map, in_ppm(*map.field_hz, acquisition.b0_tesla));
-        const double lost = 1.0 - static_cast<double>(numerics::count(local.mask)) / n_before;
-        if (lost >= 1.0)
-            throw NumericalError("no voxel of the mask is left: the mask is too thin for this background method; "
-                                 "give a smaller background_radius_mm or another mask");
-        note_solver(chain, map, local.iterations, local.relative_residual, local.converged);
-        chain.note("lost_fraction", lost);
-        if (lost > lost_fraction_limit) chain.warn(str(where(map), "mask shrank by ", std::lround(100.0 * lost), " %"));
-        map.local_field_ppm = std::make_shared<VolumeF>(std::move(local.local_field_ppm));
-        map.local_mask = std::make_shared<Mask>(std::move(local.mask));
-        if (!local.weight.empty()) map.local_weight = std::make_shared<VolumeF>(std::move(local.weight));
+        find_local_field(chain, chain.maps[i], Pass::filled);
+        if (!chain.reliable_mask) continue;
+        share_field(chain.maps[i], chain.reliable_maps[i]);
+        find_local_field(chain, chain.reliable_maps[i], Pass::reliable);
     }
 }
 
 void run_chi(Chain& chain)
 {
+    const SharedMask csf = needs_csf(chain.spec.options) ? find_csf(chain) : nullptr;
+    const ReferenceRegion reference(chain, csf);
     for (std::size_t i = 0; i < chain.n_fields(); ++i) {
         MapState& map = chain.maps[i];
-        if (!map.local_weight && map.sigma_hz)
-            map.local_weight = std::make_shared<VolumeF>(data_weight(*map.sigma_hz, *map.local_mask));
-        inversion::Result result = invert(chain, map);
-        note_solver(chain, map, result.iterations, result.relative_residual, result.converged);
-        inversion::set_reference(result.chi_ppm, *map.local_mask, reference_of(chain), map.local_weight.get());
+        VolumeF chi_ppm = unreferenced(chain, map, csf.get());
+        if (!chain.reliable_maps.empty() && chain.reliable_maps[i].local_field_ppm) {
+            MapState& reliable = chain.reliable_maps[i];
+            chain.note("two_passes", true);
+            share_field(map, reliable);
+            inversion::combine_passes(chi_ppm, unreferenced(chain, reliable, csf.get()), *reliable.local_mask);
+            map.local_mask = united(*map.local_mask, *reliable.local_mask);
+            forget(reliable);
+        }
+        reference.apply(chain, chi_ppm, *map.local_mask, map.local_weight.get());
         map.local_weight = nullptr;
-        map.chi_ppm = std::make_shared<VolumeF>(std::move(result.chi_ppm));
+        map.chi_ppm = std::make_shared<VolumeF>(std::move(chi_ppm));
     }
-    if (chain.maps.size() > 1) combine_echoes(chain);
+    if (chain.maps.size() > 1) combine_echoes(chain, reference);
 }
 
 }  // namespace qsmpi::pipeline

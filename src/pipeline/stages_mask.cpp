@@ -7,6 +7,7 @@
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/io/nifti.hpp"
 #include "qsmpi/mask/mask.hpp"
+#include "qsmpi/mask/reliable.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 
 namespace qsmpi::pipeline {
@@ -79,12 +80,26 @@ Mask make_mask(const Chain& chain)
     return mask::brain_mask(*chain.quality, use_magnitude ? *chain.magnitude_rss : none, options);
 }
 
+// The mask of the first of two passes, unless it is the whole mask.
+void make_reliable_mask(Chain& chain, std::size_t n_mask)
+{
+    if (!chain.quality || !chain.maps.front().sigma_hz) {
+        chain.warn("two_pass needs phase to tell what is reliable: one pass");
+        return;
+    }
+    const VolumeF none;
+    Mask reliable = mask::reliable_part(*chain.mask, *chain.quality, chain.magnitude_rss ? *chain.magnitude_rss : none,
+                                        *chain.maps.front().sigma_hz);
+    const std::size_t n = numerics::count(reliable);
+    chain.note("unreliable_fraction", 1.0 - static_cast<double>(n) / static_cast<double>(n_mask));
+    if (n == 0) chain.warn("no reliable part of the mask is left: one pass");
+    if (n > 0 && n < n_mask) chain.reliable_mask = std::make_shared<Mask>(std::move(reliable));
+}
+
 }  // namespace
 
-std::filesystem::path mask_file(const JobSpec& spec)
+std::filesystem::path file_of(const JobSpec& spec, const std::string& path_template)
 {
-    const std::string& option = spec.options.mask;
-    if (option == "auto" || option == "quality" || option == "magnitude") return {};
     const io::Acquisition& a = spec.acquisition;
     const auto entity = [&](const char* name) {
         const auto found = a.entities.find(name);
@@ -93,11 +108,18 @@ std::filesystem::path mask_file(const JobSpec& spec)
     const std::vector<std::pair<std::string, std::string>> words{
         {"{sub}", a.subject},       {"{ses}", a.session}, {"{run}", entity("run")},
         {"{acq}", entity("acq")}, {"{key}", a.key},       {"{prefix}", a.prefix()}};
-    std::string file = option;
+    std::string file = path_template;
     for (const auto& [word, value] : words)
         for (auto at = file.find(word); at != std::string::npos; at = file.find(word, at + value.size()))
             file.replace(at, word.size(), value);
     return file;
+}
+
+std::filesystem::path mask_file(const JobSpec& spec)
+{
+    const std::string& option = spec.options.mask;
+    if (option == "auto" || option == "quality" || option == "magnitude") return {};
+    return file_of(spec, option);
 }
 
 void run_mask(Chain& chain)
@@ -120,6 +142,7 @@ void run_mask(Chain& chain)
         chain.warn(str("the field is unknown in ", std::lround(100.0 * unknown),
                        " % of the mask (no signal, or signal that no single field explains)"));
     chain.mask = std::move(mask);
+    if (chain.spec.options.two_pass == "on") make_reliable_mask(chain, n);
 }
 
 VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask)

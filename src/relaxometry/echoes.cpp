@@ -39,17 +39,17 @@ Echoes checked_echoes(const char* who, std::span<const VolumeF> magnitude, std::
     return echoes;
 }
 
-VolumeF t2star_s(const Relaxation& relaxation, double longest_s)
+VolumeF t2star_s(const VolumeF& r2star_per_s, const VolumeF& s0, double longest_s)
 {
     require(longest_s > 0.0, str("t2star_s: longest time ", longest_s, " s must be positive"));
-    require_same_grid(relaxation.r2star_per_s, relaxation.s0, "t2star_s: R2* and S0");
+    require_same_grid(r2star_per_s, s0, "t2star_s: R2* and S0");
     const auto longest = static_cast<float>(longest_s);
-    VolumeF t2star(relaxation.s0.grid());
+    VolumeF t2star(s0.grid());
     parallel::for_blocks(t2star.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
-            const float rate = relaxation.r2star_per_s[i];
+            const float rate = r2star_per_s[i];
             const float time = rate * longest > 1.0f ? 1.0f / rate : longest;
-            t2star[i] = relaxation.s0[i] > 0.0f ? time : 0.0f;
+            t2star[i] = s0[i] > 0.0f ? time : 0.0f;
         }
     });
     return t2star;

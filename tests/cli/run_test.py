@@ -63,10 +63,10 @@ class Run(Case):
         self.assertIn("chi", first)
         os.remove(log)
         run("run", bids, self.out(), *FAST[:-4], "--inversion", "rts", "--background", "vsharp")
-        self.assertEqual(stages_run(log), ["chi"])
+        self.assertEqual(stages_run(log), ["chi", "swi"])
         os.remove(log)
         run("run", bids, self.out(), *FAST[:-4], "--inversion", "rts", "--background", "vsharp", "--background-radius-mm", "9")
-        self.assertEqual(stages_run(log), ["local_field", "chi"])
+        self.assertEqual(stages_run(log), ["local_field", "chi", "swi"])
 
     def test_a_changed_input_runs_again_and_the_others_do_not(self):
         bids = self.phantom(2)

@@ -51,7 +51,7 @@ using StageObserver = std::function<void(const std::string& stage, double fracti
 [[nodiscard]] std::string job_hash(const JobSpec& spec);
 /// True if every file that a finished job leaves is there. Looks at names only: microseconds.
 [[nodiscard]] bool outputs_complete(const JobSpec& spec);
-/// Names of the stages in order: "phase", "unwrap", "field", "mask", "local_field", "chi".
+/// Names of the stages in order: "phase", "unwrap", "field", "r2star", "mask", "local_field", "chi", "swi".
 [[nodiscard]] std::vector<std::string> stage_names();
 
 /// Peak memory estimate [bytes] and relative cost (voxels * echoes) from the header alone.

@@ -16,17 +16,20 @@ struct ChainOptions {
     bool offset_removal = true;
     double offset_sigma_mm = 7.0;
     std::string field_map = "nonlinear";   ///< nonlinear | average | linear
+    std::string r2star = "nlls";           ///< nlls | arlo | loglinear | off
     std::string mask = "auto";             ///< auto | quality | magnitude | path of a NIfTI mask template "{sub}..."
     double mask_quality_threshold = 0.0;   ///< 0: Otsu
     double mask_erosion_mm = 0.0;
+    std::string two_pass = "off";          ///< off | on
     std::string background = "default";    ///< names from the registry
     double background_radius_mm = 0.0;     ///< 0: the method's own
     double background_rounds = 0;          ///< of methods that alternate with an inversion; 0: the method's own number
     std::string inversion = "default";     ///< names from the registry
     bool inversion_edges = true;           ///< spare edges of the magnitude, in methods that can
     double inversion_lambda = 0.0;         ///< 0: the method's own rule
-    std::string reference = "mean";        ///< mean | none
+    std::string reference = "mean";        ///< mean | csf | none | path of NIfTI weights or "labels.nii.gz:4,43", with "{sub}"...
     bool per_echo = false;
+    std::string swi = "off";               ///< off | clear | classic
 };
 
 /// JSON keys of all options, in the order of the members.

@@ -49,7 +49,7 @@ struct RelaxationOptions {
                                 const RelaxationOptions& options = {});
 
 /// 1 / r2star [s], at most longest_s; 0 where there is no signal.
-[[nodiscard]] VolumeF t2star_s(const Relaxation& relaxation, double longest_s = 1.0);
+[[nodiscard]] VolumeF t2star_s(const VolumeF& r2star_per_s, const VolumeF& s0, double longest_s = 1.0);
 
 /// True if the echo times are equally spaced to 1 part in 1000, as arlo() needs them. At least three.
 [[nodiscard]] bool equally_spaced(std::span<const double> echo_times_s);

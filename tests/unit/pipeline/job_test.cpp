@@ -97,13 +97,13 @@ TEST_F(Job, StartsAtTheFirstStageThatAChangeAffects)
     JobSpec spec = scan.job();
     stages_run(spec);
     spec.options.reference = "none";
-    EXPECT_THAT(stages_run(spec), ElementsAre("chi"));
+    EXPECT_THAT(stages_run(spec), ElementsAre("chi", "swi"));
     spec.options.background_radius_mm = 3.5;
-    EXPECT_THAT(stages_run(spec), ElementsAre("local_field", "chi"));
+    EXPECT_THAT(stages_run(spec), ElementsAre("local_field", "chi", "swi"));
     spec.acquisition.b0_tesla = 2.9;
-    EXPECT_THAT(stages_run(spec), ElementsAre("local_field", "chi"));
+    EXPECT_THAT(stages_run(spec), ElementsAre("local_field", "chi", "swi"));
     spec.options.mask = "quality";
-    EXPECT_THAT(stages_run(spec), ElementsAre("mask", "local_field", "chi"));
+    EXPECT_THAT(stages_run(spec), ElementsAre("mask", "local_field", "chi", "swi"));
     spec.options.field_map = "average";
     EXPECT_EQ(stages_run(spec), all_stages) << "phases are not kept";
     spec.input_hash = "another";
@@ -119,7 +119,7 @@ TEST_F(Job, AResumedJobEndsWithTheSameBytesAsAnUninterruptedOne)
     resumed.options.inversion = "rts";
     stages_run(resumed);
     resumed.options.inversion = direct.options.inversion;
-    EXPECT_THAT(stages_run(resumed), ElementsAre("chi"));
+    EXPECT_THAT(stages_run(resumed), ElementsAre("chi", "swi"));
     auto a = tree(direct.output_dir), b = tree(resumed.output_dir);
     // HDF5 lays copied groups out in its own way; what they hold is compared by their hashes on reading.
     a.erase("intermediates/sub-01_run-2.h5");
@@ -167,7 +167,7 @@ TEST_F(Job, TakesAMaskFromAFile)
 
     const Mask smaller = test::ball_mask(scan.acquisition().geometry.grid, 10.0);
     io::write_nifti(scan.folder() / "mask-01.nii.gz", smaller, scan.acquisition().geometry);
-    EXPECT_THAT(stages_run(spec), ElementsAre("mask", "local_field", "chi")) << "the file changed, not its name";
+    EXPECT_THAT(stages_run(spec), ElementsAre("mask", "local_field", "chi", "swi")) << "the file changed, not its name";
 }
 
 TEST_F(Job, MapsEveryEchoAndTheirCombination)
@@ -200,7 +200,7 @@ TEST_F(Job, MapsEveryEchoAndTheirCombination)
     EXPECT_NEAR(mean_in(combined, io::read_mask(image_of(spec, "mask"))), 0.0, 1e-6);
 
     spec.options.inversion = "rts";
-    EXPECT_THAT(stages_run(spec), ElementsAre("chi"));
+    EXPECT_THAT(stages_run(spec), ElementsAre("chi", "swi"));
 
     spec.options.per_echo = false;
     stages_run(spec);

@@ -33,7 +33,7 @@ const std::map<std::string, json>& other_values()
         {"background", background_names().back()}, {"background_radius_mm", 6.0},
             {"background_rounds", 5.0}, {"inversion", "tkd"}, {"inversion_lambda", 0.01},
         {"inversion_edges", false},
-        {"reference", "none"}, {"per_echo", true}};
+        {"reference", "none"}, {"per_echo", true}, {"r2star", "arlo"}, {"swi", "clear"}, {"two_pass", "on"}};
     return values;
 }
 
@@ -82,6 +82,14 @@ TEST(Options, ASlipIsAnsweredWithTheNearestWord)
     EXPECT_THAT(refusal({{"unwrapping", "romoe"}}), HasSubstr("did you mean 'romeo'"));
     EXPECT_THAT(refusal({{"background", "vsharpp"}}), HasSubstr("did you mean 'vsharp'"));
     EXPECT_THAT(refusal({{"mask", "qualty"}}), HasSubstr("did you mean 'quality'"));
+}
+
+TEST(Options, AReferenceIsAWordOrAPath)
+{
+    EXPECT_THAT(refusal({{"reference", "cfs"}}), HasSubstr("did you mean 'csf'"));
+    EXPECT_THAT(refusal({{"reference", "csf"}, {"r2star", "off"}}), HasSubstr("R2*"));
+    EXPECT_EQ(refusal({{"reference", "csf"}}), "accepted");
+    EXPECT_EQ(refusal({{"reference", "labels.nii.gz:4,43"}}), "accepted");
 }
 
 TEST(Options, ValuesOfTheWrongKindOrRangeAreRefused)
@@ -171,7 +179,7 @@ TEST(StageHashes, DependOnInputsAndNotOnPlaces)
     EXPECT_EQ(first_difference(a, b), 0u);
     b = a;
     b.acquisition.b0_tesla = 7.0;
-    EXPECT_EQ(first_difference(a, b), 4u) << "only the local field is in ppm";
+    EXPECT_EQ(first_difference(a, b), 5u) << "only the local field is in ppm";
     b = a;
     b.output_dir = "/elsewhere";
     b.wisdom_file = "/elsewhere/wisdom";
@@ -197,6 +205,39 @@ TEST(JobResults, SurviveJsonBothWays)
     const auto b = json::parse(json(a).dump()).get<JobResult>();
     EXPECT_EQ(json(a), json(b));
     EXPECT_EQ(b.stage_seconds.front().first, "unwrap");
+}
+
+TEST(ReferenceFile, SplitsPathAndLabels)
+{
+    JobSpec spec = job_with({{"reference", "/m/dseg-{sub}.nii.gz:4,43"}});
+    spec.acquisition.subject = "07";
+    ASSERT_TRUE(reference_file(spec).has_value());
+    EXPECT_EQ(reference_file(spec)->file, "/m/dseg-07.nii.gz");
+    EXPECT_EQ(reference_file(spec)->labels, (std::vector<int>{4, 43}));
+    const JobSpec plain = job_with({{"reference", "/m:1,x/region.nii.gz"}});
+    EXPECT_EQ(reference_file(plain)->file, "/m:1,x/region.nii.gz") << "what follows a colon are labels only if they are numbers";
+    EXPECT_TRUE(reference_file(plain)->labels.empty());
+    EXPECT_FALSE(reference_file(job_with(json::object())).has_value());
+    EXPECT_FALSE(reference_file(job_with({{"reference", "csf"}})).has_value());
+}
+
+TEST(R2starMethod, FollowsTheEchoes)
+{
+    JobSpec spec = job_with(json::object());
+    io::Acquisition& a = spec.acquisition;
+    a.echoes.resize(4);
+    for (std::size_t e = 0; e < 4; ++e) a.echoes[e].echo_time_s = 0.004 + 0.008 * static_cast<double>(e);
+    EXPECT_EQ(r2star_method(a, spec.options), "off") << "no magnitude";
+    for (io::Echo& echo : a.echoes) echo.magnitude.file = "mag.nii.gz";
+    EXPECT_EQ(r2star_method(a, spec.options), "nlls");
+    spec.options.r2star = "arlo";
+    EXPECT_EQ(r2star_method(a, spec.options), "arlo");
+    a.echoes[3].echo_time_s = 0.030;
+    EXPECT_EQ(r2star_method(a, spec.options), "nlls") << "not equally spaced";
+    a.echoes.resize(2);
+    EXPECT_EQ(r2star_method(a, spec.options), "loglinear");
+    a.echoes.resize(1);
+    EXPECT_EQ(r2star_method(a, spec.options), "off");
 }
 
 TEST(MaskFile, FillsInTheWordsOfItsTemplate)

@@ -45,9 +45,9 @@ TinyScan::TinyScan(const TinyScanOptions& options)
     const UnitVector b = a.geometry.b0_direction_ijk();
     const double hz_per_ppm = units::hz_per_ppm(a.b0_tesla);
     const VolumeF field_hz = from_function(grid, [&](const Vec3& r) {
-        return hz_per_ppm * (sphere_field(r, ball_radius_mm, dchi_ppm, b) + 0.02 * r[0] - 0.01 * r[2]);
+        return hz_per_ppm * (sphere_field(r, ball_radius_mm, options.ball_ppm, b) + 0.02 * r[0] - 0.01 * r[2]);
     });
-    const Mask head = ball_mask(grid, head_radius_mm);
+    const Mask head = ball_mask(grid, head_radius_mm), ball = ball_mask(grid, ball_radius_mm);
     const std::filesystem::path anat = folder() / "bids/sub-01/anat";
     std::filesystem::create_directories(anat);
     for (std::size_t e = 0; e < options.n_echoes; ++e) {
@@ -61,7 +61,7 @@ TinyScan::TinyScan(const TinyScanOptions& options)
         const VolumeF imaginary = noise(grid, 0.01, 20 + static_cast<unsigned>(e));
         for (std::size_t i = 0; i < grid.size(); ++i) {
             const double angle = 0.7 + units::rad_from_hz(static_cast<double>(field_hz[i]), echo.echo_time_s);
-            const double signal = head[i] ? decay : 0.0;
+            const double signal = head[i] && (options.ball_signal || !ball[i]) ? decay : 0.0;
             const double re = signal * std::cos(angle) + static_cast<double>(real[i]);
             const double im = signal * std::sin(angle) + static_cast<double>(imaginary[i]);
             magnitude[i] = static_cast<float>(1000.0 * std::hypot(re, im));

@@ -11,9 +11,11 @@ struct TinyScanOptions {
     Dims dims{32, 30, 28};
     std::size_t n_echoes = 3;
     bool magnitude = true;
+    double ball_ppm = 0.3;    ///< what the ball is of
+    bool ball_signal = true;  ///< false: it is a void
 };
 
-/// A ball of 0.3 ppm and 5 mm in a head of 13 mm, with a linear background field and a coil phase; 3 T.
+/// A ball of 5 mm (by default of 0.3 ppm) in a head of 13 mm, with a linear background field and a coil phase; 3 T.
 class TinyScan {
 public:
     explicit TinyScan(const TinyScanOptions& options = {});

@@ -254,7 +254,7 @@ TEST(T2star, IsTheInverseUpToTheLongest)
     r.r2star_per_s[1] = 0.0f;
     r.r2star_per_s[2] = 0.5f;
     r.s0[3] = 0.0f;
-    const VolumeF t2star = t2star_s(r);
+    const VolumeF t2star = t2star_s(r.r2star_per_s, r.s0);
     EXPECT_FLOAT_EQ(t2star[0], 0.05f);
     EXPECT_FLOAT_EQ(t2star[1], 1.0f);
     EXPECT_FLOAT_EQ(t2star[2], 1.0f);

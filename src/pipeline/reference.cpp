@@ -1,0 +1,105 @@
+// What is 0 ppm: the mean of the mask, of fluid, or of a region that the user gives.
+#include <algorithm>
+#include <charconv>
+
+#include "chain.hpp"
+#include "qsmpi/core/log.hpp"
+#include "qsmpi/inversion/reference.hpp"
+#include "qsmpi/io/nifti.hpp"
+#include "qsmpi/numerics/morphology.hpp"
+#include "registries.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+// Numbers separated by commas, or nothing if the text is something else.
+std::optional<std::vector<int>> labels_in(std::string_view text)
+{
+    std::vector<int> labels;
+    for (const char *at = text.data(), *end = at + text.size();;) {
+        int label = 0;
+        const auto [rest, error] = std::from_chars(at, end, label);
+        if (error != std::errc{}) return std::nullopt;
+        labels.push_back(label);
+        if (rest == end) return labels;
+        if (*rest != ',') return std::nullopt;
+        at = rest + 1;
+    }
+}
+
+VolumeF read_region(const Chain& chain, const ReferenceFile& reference)
+{
+    const io::Image image = io::read_image(reference.file);
+    const Dims &have = image.data.dims(), &want = chain.grid().dims;
+    require(have == want, str("reference ", reference.file.string(), " is ", have.nx, "x", have.ny, "x", have.nz,
+                              ", but the scan is ", want.nx, "x", want.ny, "x", want.nz, ": resample it to the scan"));
+    // Voxel sizes in two headers may differ in the last digit; the scan's count.
+    VolumeF region(chain.grid());
+    std::copy_n(image.data.data(), region.size(), region.data());
+    return reference.labels.empty() ? std::move(region) : inversion::region_of_labels(region, reference.labels);
+}
+
+}  // namespace
+
+std::optional<ReferenceFile> reference_file(const JobSpec& spec)
+{
+    const std::string& option = spec.options.reference;
+    if (option == "mean" || option == "csf" || option == "none") return std::nullopt;
+    const auto colon = option.rfind(':');
+    if (colon != std::string::npos)
+        if (auto labels = labels_in(std::string_view(option).substr(colon + 1)))
+            return ReferenceFile{file_of(spec, option.substr(0, colon)), std::move(*labels)};
+    return ReferenceFile{file_of(spec, option), {}};
+}
+
+bool needs_csf(const ChainOptions& options)
+{
+    return options.r2star != "off" && (options.reference == "csf" || resolved(options).inversion == "medi");
+}
+
+SharedMask find_csf(Chain& chain)
+{
+    const bool for_reference = chain.spec.options.reference == "csf";
+    if (!chain.r2star_per_s || !chain.magnitude_rss) {
+        if (for_reference) chain.warn("no R2* to find cerebrospinal fluid by: the mean of the mask is the reference");
+        return nullptr;
+    }
+    Mask csf = inversion::csf_mask(*chain.r2star_per_s, *chain.magnitude_rss, *chain.mask);
+    const std::size_t n = numerics::count(csf);
+    const Vec3& h = chain.grid().voxel_mm;
+    const double millilitres = static_cast<double>(n) * h[0] * h[1] * h[2] / 1000.0;
+    chain.note("csf_millilitres", millilitres);
+    log::info(str("cerebrospinal fluid: ", millilitres, " ml"));
+    if (n > 0) return std::make_shared<Mask>(std::move(csf));
+    if (for_reference) chain.warn("no cerebrospinal fluid found: the mean of the mask is the reference");
+    return nullptr;
+}
+
+ReferenceRegion::ReferenceRegion(Chain& chain, SharedMask csf) : kind_(chain.spec.options.reference)
+{
+    if (const auto reference = reference_file(chain.spec)) {
+        kind_ = "file";
+        region_ = read_region(chain, *reference);
+    } else if (kind_ == "csf" && csf) {
+        region_ = VolumeF(chain.grid());
+        std::copy_n(csf->data(), region_.size(), region_.data());
+    } else if (kind_ == "csf") {
+        kind_ = "mean";  // find_csf() has warned
+    }
+}
+
+void ReferenceRegion::apply(Chain& chain, VolumeF& chi_ppm, const Mask& mask, const VolumeF* weight) const
+{
+    std::optional<double> shift_ppm;
+    if (!region_.empty()) {
+        shift_ppm = inversion::set_reference(chi_ppm, mask, region_, weight);
+        if (!shift_ppm) chain.warn("the reference region has no voxel in the map: the mean of the mask is the reference");
+    }
+    if (!shift_ppm) {
+        const auto word = kind_ == "none" ? inversion::Reference::none : inversion::Reference::mean;
+        shift_ppm = inversion::set_reference(chi_ppm, mask, word, weight);
+    }
+    chain.notes[chain.stage]["reference_ppm"].push_back(*shift_ppm);
+}
+
+}  // namespace qsmpi::pipeline

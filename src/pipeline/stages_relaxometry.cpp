@@ -1,0 +1,53 @@
+// The decay of the magnitude over the echoes.
+#include <algorithm>
+
+#include "chain.hpp"
+#include "qsmpi/core/log.hpp"
+#include "qsmpi/relaxometry/r2star.hpp"
+
+namespace qsmpi::pipeline {
+namespace {
+
+bool has_magnitude(const io::Acquisition& acquisition)
+{
+    return std::all_of(acquisition.echoes.begin(), acquisition.echoes.end(),
+                       [](const io::Echo& e) { return e.magnitude.present() || e.real.present(); });
+}
+
+}  // namespace
+
+std::string r2star_method(const io::Acquisition& acquisition, const ChainOptions& options)
+{
+    if (options.r2star == "off" || acquisition.echoes.size() < 2 || !has_magnitude(acquisition)) return "off";
+    if (acquisition.echoes.size() == 2) return "loglinear";
+    std::vector<double> echo_times_s;
+    for (const io::Echo& echo : acquisition.echoes) echo_times_s.push_back(echo.echo_time_s);
+    return options.r2star == "arlo" && !relaxometry::equally_spaced(echo_times_s) ? "nlls" : options.r2star;
+}
+
+std::string swi_method(const io::Acquisition& acquisition, const ChainOptions& options)
+{
+    return has_magnitude(acquisition) ? options.swi : "off";
+}
+
+void run_r2star(Chain& chain)
+{
+    const std::string& wanted = chain.spec.options.r2star;
+    const std::string method = r2star_method(chain.spec.acquisition, chain.spec.options);
+    if (wanted == "arlo" && method != wanted) chain.warn(str("ARLO needs three equally spaced echoes: R2* by ", method));
+    chain.note("fit", method);
+    if (method == "off") {
+        if (wanted != "off") log::info("no R2*: it needs the magnitude of two echoes");
+    } else {
+        const relaxometry::RelaxationOptions options{.noise_std = chain.notes.at("field").at("noise_std").get<double>()};
+        const auto fit = method == "arlo" ? relaxometry::arlo
+                         : method == "nlls" ? relaxometry::nonlinear
+                                            : relaxometry::log_linear;
+        relaxometry::Relaxation relaxation = fit(chain.magnitude, chain.echo_times_s, options);
+        chain.r2star_per_s = std::make_shared<VolumeF>(std::move(relaxation.r2star_per_s));
+        chain.s0 = std::make_shared<VolumeF>(std::move(relaxation.s0));
+    }
+    chain.magnitude.clear();
+}
+
+}  // namespace qsmpi::pipeline
