@@ -27,7 +27,7 @@ const std::map<std::string, Help>& help_texts()
         {"offset_removal", {"on|off", "remove the coil phase at echo time 0 (MCPC-3D-S); needs two echoes"}},
         {"offset_sigma_mm", {"X", "smoothing of the coil phase, standard deviation, mm"}},
         {"field_map", {"NAME", "how echoes become one field: nonlinear | average | linear"}},
-        {"mask", {"NAME", "auto | quality | magnitude, or the path of NIfTI masks with {sub}, {ses} ... in it"}},
+        {"mask", {"MASK", "auto | quality | magnitude | FILE with {sub}, {ses} ... in its name, or an expression of them: see below"}},
         {"mask_quality_threshold", {"X", "phase quality above which a voxel is reliable, 0 to 1; 0: Otsu's threshold"}},
         {"mask_erosion_mm", {"X", "peeled off the mask, mm"}},
         {"background", {"NAME", "background field removal; 'qsmpi methods' lists the names"}},

@@ -110,9 +110,8 @@ void let_go(Chain& chain, const std::string& finished);
 /// 3, 0 below 0.05 and where sigma is infinite. algorithms.md 3.4.
 [[nodiscard]] VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask);
 
-/// File of a user's mask for this acquisition: "{sub}", "{ses}", "{run}", "{acq}", "{key}", "{prefix}" are replaced.
-/// Empty unless the option `mask` is a path.
-[[nodiscard]] std::filesystem::path mask_file(const JobSpec& spec);
+/// Files in the option `mask` for this acquisition: "{sub}", "{ses}", "{run}", "{acq}", "{key}", "{prefix}" are replaced.
+[[nodiscard]] std::vector<std::filesystem::path> mask_files(const JobSpec& spec);
 
 /// Provokes the fault that QSMPI_INJECT asks for at this stage; see run_job().
 void inject_fault(const std::string& stage, const std::string& key);

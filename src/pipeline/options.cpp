@@ -8,6 +8,7 @@
 
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/core/suggest.hpp"
+#include "qsmpi/mask/expression.hpp"
 #include "registries.hpp"
 
 namespace qsmpi::pipeline {
@@ -82,9 +83,7 @@ void validate(const ChainOptions& o)
     require_word("reference", o.reference, {"mean", "none"});
     require_word("background", o.background, with_default(background_names()));
     require_word("inversion", o.inversion, with_default(inversion_names()));
-    // Anything with a slash or the ending of an image is a path, the rest must be a word that we know.
-    if (o.mask.find('/') == std::string::npos && o.mask.find(".nii") == std::string::npos)
-        require_word("mask", o.mask, {"auto", "quality", "magnitude"});
+    (void)mask::parse_expression(o.mask);
     require_range("offset_sigma_mm", o.offset_sigma_mm, 0.0, 100.0);
     require_range("mask_quality_threshold", o.mask_quality_threshold, 0.0, 1.0);
     require_range("mask_erosion_mm", o.mask_erosion_mm, 0.0, 50.0);
