@@ -115,7 +115,7 @@ private:
 
     const VolumeF& quality(const Source& s) const
     {
-        require(in_.quality != nullptr, str("mask: '", to_text(s), "' needs the phase, and there is none: use 'robust'"));
+        require(in_.quality != nullptr, str("mask: '", to_text(s), "' needs the phase (--phase), and there is none: use 'robust'"));
         return *in_.quality;
     }
     const VolumeF& magnitude(const Source& s) const
