@@ -1,38 +1,75 @@
 #include "cli.hpp"
 #include "commands.hpp"
 #include "image_arguments.hpp"
-#include "qsmpi/mask/mask.hpp"
+#include "qsmpi/mask/expression.hpp"
+#include "qsmpi/mask/threshold.hpp"
+#include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/phase/romeo.hpp"
 
 namespace qsmpi::apps {
+namespace {
+
+mask::Node parsed(const std::string& text)
+{
+    try {
+        return mask::parse_expression(text);
+    } catch (const InputError& e) {
+        throw UsageError(str("--", e.what()));
+    }
+}
+
+std::string counts(const std::vector<mask::Part>& parts)
+{
+    std::string text;
+    for (const mask::Part& part : parts) text += str(text.empty() ? "" : "; ", part.text, ": ", part.voxels, " voxels");
+    return text;
+}
+
+}  // namespace
 
 int cmd_mask(const Arguments& arguments)
 {
-    std::string magnitude_file, phase_file, out;
-    double threshold_factor = 1.0;
-    mask::BrainMaskOptions options;
+    std::string magnitude_file, phase_file, out, expression = "auto";
+    double threshold_factor = 1.0, erosion_mm = 0.0;
+    mask::Inputs inputs;
+    mask::BrainMaskOptions& brain = inputs.brain;
     CommandLine line("mask", "find the voxels that hold brain and reliable phase", "MAGNITUDE OUT [options]",
                      "qsmpi mask mag.nii.gz mask.nii.gz --phase phase.nii.gz");
     line.positional("MAGNITUDE", magnitude_file, "magnitude, NIfTI, any unit");
     line.positional("OUT", out, "mask, NIfTI, 0 or 1");
     line.option("phase", "FILE", phase_file,
                 "wrapped phase, radians: brain where phase is reliable; without it: foreground by a threshold");
-    line.option("quality-threshold", "X", options.quality_threshold, "phase quality from which a voxel is reliable; 0: Otsu's");
-    line.option("opening-mm", "X", options.opening_mm, "radius of the opening that cuts brain from scalp, mm");
-    line.option("closing-mm", "X", options.closing_mm, "radius of the closing that keeps vessels inside, mm");
-    line.option("erosion-mm", "X", options.erosion_mm, "peeled off at the end, mm");
-    line.option("threshold-factor", "X", threshold_factor, "without --phase: factor on the automatic threshold");
+    line.option("mask", "MASK", expression, "auto | quality | magnitude | FILE, or an expression of them: see below");
+    line.option("quality-threshold", "X", brain.quality_threshold, "phase quality from which a voxel is reliable; 0: Otsu's");
+    line.option("opening-mm", "X", brain.opening_mm, "auto: radius of the opening that cuts brain from scalp, mm");
+    line.option("closing-mm", "X", brain.closing_mm, "auto: radius of the closing that keeps vessels inside, mm");
+    line.option("erosion-mm", "X", erosion_mm, "peeled off at the end, mm");
+    line.option("threshold-factor", "X", threshold_factor, "auto without --phase: factor on the automatic threshold");
+    line.closing(mask::expression_help());
     if (!line.parse(arguments)) return exit_done;
+    const mask::Node tree = parsed(expression);
+    if (erosion_mm < 0.0) throw UsageError(str("--erosion-mm: ", erosion_mm, " is negative"));
 
     const io::Image magnitude = io::read_image(magnitude_file);
     const auto phase = read_optional(phase_file, magnitude, "phase");
-    Mask result;
+    inputs.grid = magnitude.data.grid();
+    inputs.magnitude = &magnitude.data;
+    inputs.read_file = [&](const std::string& file) { return read_mask_like(file, magnitude); };
+    VolumeF quality;
     if (phase) {
-        const VolumeF quality = phase::romeo_quality(*phase, {.magnitude = &magnitude.data});
-        result = mask::brain_mask(quality, magnitude.data, options);
-    } else {
-        result = mask::robust_threshold(magnitude.data, threshold_factor);
+        quality = phase::romeo_quality(*phase, {.magnitude = &magnitude.data});
+        inputs.quality = &quality;
     }
+    Mask result;
+    if (!phase && tree == mask::Node{}) {  // auto
+        result = mask::robust_threshold(magnitude.data, threshold_factor);
+    } else {
+        mask::Evaluated made = mask::evaluate(tree, inputs);
+        require(made.parts.back().voxels > 0,
+                str("the mask is empty (", counts(made.parts), "); loosen the part that left nothing"));
+        result = std::move(made.mask);
+    }
+    if (erosion_mm > 0.0) result = numerics::erode(result, erosion_mm);
     io::write_nifti(out, result, magnitude.header.geometry, "mask");
     return exit_done;
 }

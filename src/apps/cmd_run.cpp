@@ -20,6 +20,7 @@
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/io/bids.hpp"
 #include "qsmpi/io/file.hpp"
+#include "qsmpi/mask/expression.hpp"
 #include "qsmpi/pipeline/job.hpp"
 #include "qsmpi/runtime/progress.hpp"
 #include "qsmpi/runtime/run.hpp"
@@ -79,7 +80,7 @@ CommandLine command_line(RunArguments& a)
     c.option("log-level", "LEVEL", a.log_level, "error | warning | info | debug");
     c.flag("no-progress", a.no_progress, "no live line and no lines for jobs");
     c.with_config_files();
-    c.closing(
+    c.closing(mask::expression_help() + "\n\n"
         "Exit codes: 0 all done, 1 some scans refused or jobs failed, 2 usage, 3 nothing can be run, 4 I/O, 70 bug,\n"
         "75 interrupted or out of time: run again to finish. The same number is the last thing written, to OUT_DIR/status.\n"
         "References: printed for the methods chosen into OUT_DIR/methods.txt");

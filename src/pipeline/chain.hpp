@@ -153,8 +153,8 @@ private:
 /// Cerebrospinal fluid of the ventricles, or null if none is found (with a warning where the reference needs it).
 [[nodiscard]] SharedMask find_csf(Chain& chain);
 
-/// File of a user's mask for this acquisition. Empty unless the option `mask` is a path.
-[[nodiscard]] std::filesystem::path mask_file(const JobSpec& spec);
+/// Files in the option `mask` for this acquisition: "{sub}", "{ses}", "{run}", "{acq}", "{key}", "{prefix}" are replaced.
+[[nodiscard]] std::vector<std::filesystem::path> mask_files(const JobSpec& spec);
 
 /// Provokes the fault that QSMPI_INJECT asks for at this stage; see run_job().
 void inject_fault(const std::string& stage, const std::string& key);

@@ -1,9 +1,12 @@
 // Names, sentences and papers of what a chain does: for sidecars and methods.txt.
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "chain.hpp"
 #include "qsmpi/core/version.hpp"
 #include "qsmpi/io/file.hpp"
+#include "qsmpi/mask/expression.hpp"
 #include "registries.hpp"
 
 namespace qsmpi::pipeline {
@@ -106,19 +109,79 @@ void add_reference_methods(std::vector<Method>& methods, const ChainOptions& o)
         methods.push_back({"chi", "region reference", "Susceptibility is given relative to its mean in a given region [ppm].", ""});
 }
 
+/// What the sources of masks are, in words. Sources without an entry need none.
+Method source_method(const mask::Source& source)
+{
+    const std::string number = source.parameter != 0.0 ? str(source.parameter) : std::string{};
+    const std::string times = number.empty() ? "" : str(", times ", number);
+    switch (source.kind) {
+        case mask::SourceKind::automatic:
+            return {"mask", "phase quality and magnitude mask",
+                    "'auto' holds the voxels with high ROMEO phase quality and magnitude, opened, closed and filled.", ""};
+        case mask::SourceKind::quality:
+            return {"mask", "phase quality",
+                    str("'quality' holds the voxels with a ROMEO phase quality above ", number.empty() ? "Otsu's threshold" : number, "."),
+                    ""};
+        case mask::SourceKind::magnitude:
+        case mask::SourceKind::robust:
+            return {"mask", "robust magnitude threshold",
+                    str("'", mask::to_text(source), "' holds the voxels with a magnitude above a threshold from quantiles of noise and tissue",
+                        times, "."), ""};
+        case mask::SourceKind::otsu:
+            return {"mask", "Otsu's threshold", str("'otsu' holds the voxels with a magnitude above Otsu's threshold", times, "."),
+                    "Otsu N. A threshold selection method from gray-level histograms. IEEE Trans Syst Man Cybern 9:62-66, 1979. "
+                    "doi:10.1109/TSMC.1979.4310076"};
+        case mask::SourceKind::gaussian:
+            return {"mask", "Gaussian mixture threshold",
+                    "'gaussian' holds the voxels with a magnitude that belongs to the brighter of two normal distributions, "
+                    "fitted to the histogram by expectation maximisation.",
+                    "Dempster AP, Laird NM, Rubin DB. Maximum likelihood from incomplete data via the EM algorithm. J R Stat Soc B "
+                    "39:1-38, 1977. doi:10.1111/j.2517-6161.1977.tb01600.x"};
+        case mask::SourceKind::corrected:
+            return {"mask", "sensitivity-corrected magnitude threshold",
+                    str("'corrected' holds the voxels with a magnitude above a threshold from quantiles of noise and tissue", times,
+                        ", after division by the coil sensitivity."),
+                    "Eckstein K et al. Improved susceptibility weighted imaging at ultra-high field using bipolar multi-echo "
+                    "acquisition and optimized image processing: CLEAR-SWI. NeuroImage 237:118175, 2021. "
+                    "doi:10.1016/j.neuroimage.2021.118175"};
+        case mask::SourceKind::bet:
+            return {"mask", "brain surface",
+                    str("'bet' holds the voxels inside a surface that grew to the edge of the brain, with a fractional intensity of ",
+                        number.empty() ? "0.5" : number, "."),
+                    "Smith SM. Fast robust automated brain extraction. Hum Brain Mapp 17:143-155, 2002. doi:10.1002/hbm.10062"};
+        case mask::SourceKind::file: return {"mask", "given mask", "Masks were given.", ""};
+        case mask::SourceKind::signal:
+        case mask::SourceKind::all: break;
+    }
+    return {};
+}
+
 void add_mask_methods(std::vector<Method>& methods, const ChainOptions& o)
 {
-    if (o.mask == "magnitude")
+    const mask::Node expression = mask::parse_expression(o.mask);
+    const std::string text = mask::to_text(expression);
+    if (text == "magnitude")
         methods.push_back({"mask", "magnitude mask", "The mask holds the bright voxels of the magnitude, without holes.", ""});
-    else if (o.mask == "quality")
+    else if (text == "quality")
         methods.push_back({"mask", "phase quality mask",
                            "The mask holds the voxels with high ROMEO phase quality, opened, closed and filled.", ""});
-    else if (o.mask == "auto")
+    else if (text == "auto")
         methods.push_back({"mask", "phase quality and magnitude mask",
                            "The mask holds the voxels with high ROMEO phase quality and magnitude, opened, closed and filled.",
                            ""});
-    else
-        methods.push_back({"mask", "given mask", "Masks were given.", ""});
+    else if (expression.kind == mask::NodeKind::source && expression.source.kind == mask::SourceKind::file)
+        methods.push_back(source_method(expression.source));
+    else {
+        methods.push_back({"mask", "mask expression",
+                           str("The mask is: ", text, " (& and, | or, - and not, ! not; then the steps in their order)."), ""});
+        mask::for_each_source(expression, [&](const mask::Source& source) {
+            Method method = source_method(source);
+            const auto same = [&](const Method& m) { return m.stage == "mask" && m.sentence == method.sentence; };
+            if (!method.name.empty() && std::none_of(methods.begin(), methods.end(), same)) methods.push_back(std::move(method));
+        });
+    }
+    if (o.mask_erosion_mm > 0.0)
+        methods.push_back({"mask", "erosion", str("The mask was eroded by ", o.mask_erosion_mm, " mm."), ""});
 }
 
 }  // namespace

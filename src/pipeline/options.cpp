@@ -8,6 +8,7 @@
 
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/core/suggest.hpp"
+#include "qsmpi/mask/expression.hpp"
 #include "registries.hpp"
 
 namespace qsmpi::pipeline {
@@ -94,9 +95,9 @@ void validate(const ChainOptions& o)
     require_word("swi", o.swi, {"off", "clear", "classic"});
     require_word("background", o.background, with_default(background_names()));
     require_word("inversion", o.inversion, with_default(inversion_names()));
-    if (!is_path(o.mask)) require_word("mask", o.mask, {"auto", "quality", "magnitude"});
     if (!is_path(o.reference)) require_word("reference", o.reference, {"mean", "csf", "none"});
     require(o.reference != "csf" || o.r2star != "off", "reference: 'csf' is found by its R2*, but r2star is off");
+    (void)mask::parse_expression(o.mask);
     require_range("offset_sigma_mm", o.offset_sigma_mm, 0.0, 100.0);
     require_range("mask_quality_threshold", o.mask_quality_threshold, 0.0, 1.0);
     require_range("mask_erosion_mm", o.mask_erosion_mm, 0.0, 50.0);

@@ -8,6 +8,7 @@
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/inversion/registry.hpp"
 #include "qsmpi/inversion/tv.hpp"
+#include "qsmpi/mask/expression.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
@@ -45,6 +46,7 @@ ChainOptions resolved(ChainOptions options)
     options.background = background::method(options.background).name;
     const inversion::Method& inversion = inversion::method(options.inversion);
     options.inversion = inversion.name;
+    options.mask = mask::to_text(mask::parse_expression(options.mask));
     // A total-field inversion has no use for a local field.
     if (inversion.input == inversion::Input::total_field) options.background = background::no_removal;
     return options;

@@ -12,7 +12,8 @@ namespace qsmpi::pipeline {
 [[nodiscard]] std::vector<std::string> background_names();
 [[nodiscard]] std::vector<std::string> inversion_names();
 
-/// The options with "default" replaced by the method that it stands for: both mean the same and hash the same.
+/// The options with "default" replaced by the method that it stands for and the mask in its plainest form: what means the
+/// same hashes the same.
 [[nodiscard]] ChainOptions resolved(ChainOptions options);
 
 /// Runs the background method of the options on the field of one map, in the mask of the pass. Methods that need balls of

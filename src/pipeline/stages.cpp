@@ -34,11 +34,13 @@ json no_facts(const JobSpec&) { return json::object(); }
 
 json mask_facts(const JobSpec& spec)
 {
-    const std::filesystem::path file = mask_file(spec);
-    if (file.empty()) return json::object();
-    // A missing file is reported by the stage, not here: hashes are also made for plans.
-    std::error_code missing;
-    return {{"mask_file", std::filesystem::exists(file, missing) ? hash_of(io::read_file(file)) : "missing"}};
+    json facts = json::object();
+    for (const std::filesystem::path& file : mask_files(spec)) {
+        // A missing file is reported by the stage, not here: hashes are also made for plans.
+        std::error_code missing;
+        facts["mask_files"].push_back(std::filesystem::exists(file, missing) ? hash_of(io::read_file(file)) : "missing");
+    }
+    return facts;
 }
 
 json reference_facts(const JobSpec& spec)

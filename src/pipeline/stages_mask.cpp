@@ -6,7 +6,7 @@
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/io/nifti.hpp"
-#include "qsmpi/mask/mask.hpp"
+#include "qsmpi/mask/expression.hpp"
 #include "qsmpi/mask/reliable.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 
@@ -46,9 +46,8 @@ MeanSum sum_of_reliability(const VolumeF& sigma_hz, const Mask& mask)
     });
 }
 
-Mask users_mask(const Chain& chain)
+Mask users_mask(const Chain& chain, const std::filesystem::path& file)
 {
-    const std::filesystem::path file = mask_file(chain.spec);
     Mask mask = io::read_mask(file);
     const Dims& want = chain.grid().dims;
     require(mask.dims() == want, str("mask ", file.string(), " is ", mask.dims().nx, "x", mask.dims().ny, "x",
@@ -60,24 +59,34 @@ Mask users_mask(const Chain& chain)
     return on_grid;
 }
 
-Mask eroded(Mask mask, double erosion_mm) { return erosion_mm > 0.0 ? numerics::erode(mask, erosion_mm) : std::move(mask); }
-
-Mask make_mask(const Chain& chain)
+/// The mask before the final erosion, and how many voxels its parts had.
+mask::Evaluated make_mask(const Chain& chain)
 {
     const ChainOptions& o = chain.spec.options;
-    if (chain.given_mask) return eroded(chain.given_mask->clone(), o.mask_erosion_mm);
-    if (!mask_file(chain.spec).empty()) return eroded(users_mask(chain), o.mask_erosion_mm);
-    if (o.mask == "magnitude") {
-        require(chain.magnitude_rss != nullptr, "mask: 'magnitude' was asked for, but the scan has none: use 'quality'");
-        return eroded(numerics::fill_holes(numerics::largest_component(mask::robust_threshold(*chain.magnitude_rss))),
-                      o.mask_erosion_mm);
-    }
-    const VolumeF none;
-    const bool use_magnitude = o.mask == "auto" && chain.magnitude_rss != nullptr;
-    mask::BrainMaskOptions options;
-    options.quality_threshold = o.mask_quality_threshold;
-    options.erosion_mm = o.mask_erosion_mm;
-    return mask::brain_mask(*chain.quality, use_magnitude ? *chain.magnitude_rss : none, options);
+    if (chain.given_mask) return {chain.given_mask->clone(), {{"given mask", numerics::count(*chain.given_mask)}}};
+    mask::Inputs inputs{.grid = chain.grid(), .quality = chain.quality.get(), .magnitude = chain.magnitude_rss.get()};
+    inputs.brain.quality_threshold = o.mask_quality_threshold;
+    inputs.read_file = [&](const std::string& file) { return users_mask(chain, file_of(chain.spec, file)); };
+    return mask::evaluate(mask::parse_expression(o.mask), inputs);
+}
+
+/// Why nothing is left, and what to do.
+std::string why_empty(const Chain& chain, const std::vector<mask::Part>& parts)
+{
+    std::string counts;
+    for (const mask::Part& part : parts) counts += str(counts.empty() ? "" : "; ", part.text, ": ", part.voxels, " voxels");
+    const double erosion_mm = chain.spec.options.mask_erosion_mm;
+    if (parts.back().voxels > 0)
+        return str("the mask is empty: its ", parts.back().voxels, " voxels lie within mask_erosion_mm = ", erosion_mm,
+                   " of its edge (", counts, "); erode less");
+    const auto has_signal = [](const VolumeF& v) { return std::any_of(v.begin(), v.end(), [](float m) { return m > 0.0f; }); };
+    if (chain.magnitude_rss != nullptr && !has_signal(*chain.magnitude_rss))
+        return str("the mask is empty: the magnitude is 0 or not a number in every voxel (", counts,
+                   "); use --mask quality, which does without it");
+    if (parts.size() == 1 && parts.front().text == mask::to_text(mask::Source{}))
+        return "the mask is empty: no voxel has reliable phase; give a mask (--mask) or a lower mask_quality_threshold, and "
+               "check the phase images";
+    return str("the mask is empty (", counts, "); loosen the part that left nothing, or give a mask file");
 }
 
 // The mask of the first of two passes, unless it is the whole mask.
@@ -115,20 +124,24 @@ std::filesystem::path file_of(const JobSpec& spec, const std::string& path_templ
     return file;
 }
 
-std::filesystem::path mask_file(const JobSpec& spec)
+std::vector<std::filesystem::path> mask_files(const JobSpec& spec)
 {
-    const std::string& option = spec.options.mask;
-    if (option == "auto" || option == "quality" || option == "magnitude") return {};
-    return file_of(spec, option);
+    std::vector<std::filesystem::path> files;
+    mask::for_each_source(mask::parse_expression(spec.options.mask), [&](const mask::Source& source) {
+        if (source.kind == mask::SourceKind::file) files.push_back(file_of(spec, source.file));
+    });
+    return files;
 }
 
 void run_mask(Chain& chain)
 {
-    auto mask = std::make_shared<Mask>(make_mask(chain));
+    mask::Evaluated made = make_mask(chain);
+    const double erosion_mm = chain.spec.options.mask_erosion_mm;
+    auto mask = std::make_shared<Mask>(erosion_mm > 0.0 ? numerics::erode(made.mask, erosion_mm) : std::move(made.mask));
     const std::size_t n = numerics::count(*mask);
-    if (n == 0)
-        throw NumericalError("the mask is empty: no voxel has reliable phase; give a mask (--mask) or a lower "
-                             "mask_quality_threshold, and check the phase images");
+    if (n == 0) throw NumericalError(why_empty(chain, made.parts));
+    if (made.parts.size() > 1)
+        for (const mask::Part& part : made.parts) log::info(str("mask: ", part.text, ": ", part.voxels, " voxels"));
     const Vec3& h = chain.grid().voxel_mm;
     const double millilitres = static_cast<double>(n) * h[0] * h[1] * h[2] / 1000.0;
     const SharedVolume& sigma_hz = chain.maps.front().sigma_hz;

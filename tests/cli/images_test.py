@@ -162,5 +162,39 @@ class Phantom(Case):
         self.assertGreater(covered, 0.9)
 
 
+class MaskExpression(Case):
+    """Two balls of magnitude, one of them hollow, and a mask file of one of them."""
+
+    def setUp(self):
+        super().setUp()
+        inside = lambda c, r: lambda x, y, z: math.dist((x, y, z), c) <= r
+        large, hole, small = inside((8, 10, 11), 6), inside((8, 10, 11), 2), inside((19, 10, 11), 3)
+        write_nifti(self.path("mag.nii"), SHAPE,
+                    lambda x, y, z: 100.0 if (large(x, y, z) and not hole(x, y, z)) or small(x, y, z) else 1.0)
+        write_nifti(self.path("small.nii"), SHAPE, lambda x, y, z: float(small(x, y, z)))
+        self.voxels = lambda f: sum(1 for z in range(SHAPE[2]) for y in range(SHAPE[1]) for x in range(SHAPE[0]) if f(x, y, z))
+        self.large, self.hole, self.small = self.voxels(large), self.voxels(hole), self.voxels(small)
+
+    def count(self, expression, *more):
+        run("mask", self.path("mag.nii"), self.path("out.nii"), "--mask", expression, *more)
+        return sum(1 for v in read_nifti(self.path("out.nii"))[1] if v)
+
+    def test_sources_operators_and_steps_do_what_they_say(self):
+        self.assertEqual(self.count("otsu"), self.large - self.hole + self.small)
+        self.assertEqual(self.count("otsu, fill"), self.large + self.small)
+        self.assertEqual(self.count("otsu, largest"), self.large - self.hole)
+        self.assertEqual(self.count(f"(robust, fill) - {self.path('small.nii')}"), self.large)
+        self.assertLess(self.count("otsu, fill", "--erosion-mm", 1), self.large)
+
+    def test_slips_are_usage_errors_that_say_where(self):
+        refused = lambda *a, code: run("mask", self.path("mag.nii"), self.path("out.nii"), "--mask", *a, expect=code).stderr
+        text = refused("otsu & robst", code=2)
+        self.assertIn("column 8", text)
+        self.assertIn("'robust'", text)
+        self.assertIn("--phase", refused("quality", code=3))
+        self.assertIn("erode 20 mm: 0 voxels", refused("otsu, fill, erode 20", code=3))
+        self.assertFalse(os.path.exists(self.path("out.nii")))
+
+
 if __name__ == "__main__":
     main()

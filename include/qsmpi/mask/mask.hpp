@@ -1,13 +1,8 @@
 #pragma once
 #include "qsmpi/core/volume.hpp"
+#include "qsmpi/mask/threshold.hpp"
 
 namespace qsmpi::mask {
-
-/// Foreground of a magnitude image: above five times the noise (low quantiles) and a fifth of tissue (high quantiles).
-/// Without a background of noise in the image (a crop, a stripped brain) only the tissue rule counts. algorithms.md 4.1.
-/// @param magnitude  any unit, >= 0; non-finite voxels are background
-/// @param factor     multiplies the threshold, > 0
-[[nodiscard]] Mask robust_threshold(const VolumeF& magnitude, double factor = 1.0);
 
 struct BrainMaskOptions {
     double quality_threshold = 0.0;  ///< ROMEO quality above which phase is reliable, (0, 1); 0: Otsu

@@ -17,7 +17,7 @@ struct ChainOptions {
     double offset_sigma_mm = 7.0;
     std::string field_map = "nonlinear";   ///< nonlinear | average | linear
     std::string r2star = "nlls";           ///< nlls | arlo | loglinear | off
-    std::string mask = "auto";             ///< auto | quality | magnitude | path of a NIfTI mask template "{sub}..."
+    std::string mask = "auto";             ///< an expression: qsmpi/mask/expression.hpp; files may hold "{sub}"
     double mask_quality_threshold = 0.0;   ///< 0: Otsu
     double mask_erosion_mm = 0.0;
     std::string two_pass = "off";          ///< off | on

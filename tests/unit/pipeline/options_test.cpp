@@ -12,6 +12,7 @@ namespace {
 
 using nlohmann::json;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::string refusal(const json& options)
@@ -245,8 +246,8 @@ TEST(MaskFile, FillsInTheWordsOfItsTemplate)
     JobSpec spec = job_with({{"mask", "/m/sub-{sub}/{sub}_{run}.nii.gz"}});
     spec.acquisition.subject = "07";
     spec.acquisition.entities["run"] = "1";
-    EXPECT_EQ(mask_file(spec), "/m/sub-07/07_1.nii.gz");
-    EXPECT_TRUE(mask_file(job_with(json::object())).empty());
+    EXPECT_THAT(mask_files(spec), ElementsAre("/m/sub-07/07_1.nii.gz"));
+    EXPECT_TRUE(mask_files(job_with(json::object())).empty());
 }
 
 }  // namespace qsmpi::pipeline
