@@ -29,6 +29,7 @@ void for_each_option(Options& o, Visit&& visit)
     visit("background", o.background);
     visit("background_radius_mm", o.background_radius_mm);
     visit("background_rounds", o.background_rounds);
+    visit("background_cleanup", o.background_cleanup);
     visit("inversion", o.inversion);
     visit("inversion_edges", o.inversion_edges);
     visit("inversion_lambda", o.inversion_lambda);
@@ -82,6 +83,7 @@ void validate(const ChainOptions& o)
     require_word("field_map", o.field_map, {"nonlinear", "average", "linear"});
     require_word("reference", o.reference, {"mean", "none"});
     require_word("background", o.background, with_default(background_names()));
+    require_word("background_cleanup", o.background_cleanup, {"auto", "on", "off"});
     require_word("inversion", o.inversion, with_default(inversion_names()));
     // Anything with a slash or the ending of an image is a path, the rest must be a word that we know.
     if (o.mask.find('/') == std::string::npos && o.mask.find(".nii") == std::string::npos)

@@ -104,7 +104,8 @@ const std::vector<Stage>& stage_table()
         {"unwrap", 1, 0.10, {"unwrapping"}, no_facts, run_unwrap, no_products, true},
         {"field", 1, 0.10, {"field_map", "per_echo"}, no_facts, run_field, field_products},
         {"mask", 1, 0.10, {"mask", "mask_quality_threshold", "mask_erosion_mm"}, mask_facts, run_mask, mask_products},
-        {"local_field", 1, 0.25, {"background", "background_radius_mm", "background_rounds", "inversion_edges"},
+        {"local_field", 1, 0.25,
+         {"background", "background_radius_mm", "background_rounds", "background_cleanup", "inversion_edges"},
          field_strength, run_local_field, local_field_products},
         {"chi", 1, 0.25, {"inversion", "inversion_lambda", "reference"}, no_facts, run_chi, chi_products},
     };
