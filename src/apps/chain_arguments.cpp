@@ -35,6 +35,8 @@ const std::map<std::string, Help>& help_texts()
         {"background", {"NAME", "background field removal; 'qsmpi methods' lists the names"}},
         {"background_radius_mm", {"X", "largest ball of the spherical mean value filters, mm; 0: the method's own"}},
         {"background_rounds", {"N", "rounds of the separation method; more are more accurate and slower; 0: its default"}},
+        {"background_cleanup",
+         {"WORD", "take smooth harmonic fields out of the local field: auto (where the method leaves them) | on | off"}},
         {"inversion", {"NAME", "dipole inversion; 'qsmpi methods' lists the names"}},
         {"inversion_edges", {"on|off", "expect edges of susceptibility where the magnitude has them (tv, medi)"}},
         {"inversion_lambda", {"X", "strength of its regularisation, in the method's own unit; 0: the method's rule"}},

@@ -48,6 +48,7 @@ constinit const Method ismv_method{
     .citation = "Wen et al., Magn. Reson. Med. 72(4):1065-1071, 2014, doi:10.1002/mrm.24998",
     .run = [](const Problem& p) {
         return ismv(*p.total_field_ppm, *p.mask, {.radius_mm = p.max_radius_mm});
-    }};
+    },
+    .leaves_harmonics = true};
 
 }  // namespace qsmpi::background

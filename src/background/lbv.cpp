@@ -62,6 +62,7 @@ constinit const Method lbv_method{
     .parameters = "one layer of voxels peeled off, multigrid conjugate gradients, tolerance 1e-5",
     .sentence = "Background fields were removed by the Laplacian boundary value method.",
     .citation = "Zhou et al., NMR Biomed. 27(3):312-319, 2014, doi:10.1002/nbm.3064",
-    .run = [](const Problem& p) { return lbv(*p.total_field_ppm, *p.mask); }};
+    .run = [](const Problem& p) { return lbv(*p.total_field_ppm, *p.mask); },
+    .leaves_harmonics = true};
 
 }  // namespace qsmpi::background

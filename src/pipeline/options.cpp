@@ -32,6 +32,7 @@ void for_each_option(Options& o, Visit&& visit)
     visit("background", o.background);
     visit("background_radius_mm", o.background_radius_mm);
     visit("background_rounds", o.background_rounds);
+    visit("background_cleanup", o.background_cleanup);
     visit("inversion", o.inversion);
     visit("inversion_edges", o.inversion_edges);
     visit("inversion_lambda", o.inversion_lambda);
@@ -94,6 +95,7 @@ void validate(const ChainOptions& o)
     require_word("two_pass", o.two_pass, {"off", "on"});
     require_word("swi", o.swi, {"off", "clear", "classic"});
     require_word("background", o.background, with_default(background_names()));
+    require_word("background_cleanup", o.background_cleanup, {"auto", "on", "off"});
     require_word("inversion", o.inversion, with_default(inversion_names()));
     if (!is_path(o.reference)) require_word("reference", o.reference, {"mean", "csf", "none"});
     require(o.reference != "csf" || o.r2star != "off", "reference: 'csf' is found by its R2*, but r2star is off");

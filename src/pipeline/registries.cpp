@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "qsmpi/background/registry.hpp"
+#include "qsmpi/background/weak_harmonics.hpp"
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/inversion/registry.hpp"
 #include "qsmpi/inversion/tv.hpp"
@@ -43,12 +44,17 @@ std::vector<std::string> inversion_names() { return inversion::method_names(); }
 
 ChainOptions resolved(ChainOptions options)
 {
-    options.background = background::method(options.background).name;
+    const background::Method& background = background::method(options.background);
+    options.background = background.name;
+    if (options.background_cleanup == "auto") options.background_cleanup = background.leaves_harmonics ? "on" : "off";
     const inversion::Method& inversion = inversion::method(options.inversion);
     options.inversion = inversion.name;
     options.mask = mask::to_text(mask::parse_expression(options.mask));
     // A total-field inversion has no use for a local field.
-    if (inversion.input == inversion::Input::total_field) options.background = background::no_removal;
+    if (inversion.input == inversion::Input::total_field) {
+        options.background = background::no_removal;
+        options.background_cleanup = "off";
+    }
     return options;
 }
 
@@ -75,10 +81,13 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
         const VolumeF guide = guided ? inversion::edge_guide(*p.magnitude, p.mask) : VolumeF();
         return inversion::tv(p.local_field_ppm, p.mask, direction, options, &p.weight, {}, guided ? &guide : nullptr).chi_ppm;
     };
-    std::string name = resolved(chain.spec.options).background;
+    const ChainOptions options = resolved(chain.spec.options);
+    std::string name = options.background;
     if (pass == Pass::reliable && std::find(bears_holes.begin(), bears_holes.end(), name) == bears_holes.end())
         name = method_with_holes;
-    return background::method(name).run(problem);
+    background::LocalField local = background::method(name).run(problem);
+    if (options.background_cleanup == "on") background::remove_weak_harmonics(local);
+    return local;
 }
 
 inversion::Result invert(const Chain& chain, const MapState& map, const Mask* csf)
@@ -108,9 +117,14 @@ inversion::Result invert(const Chain& chain, const MapState& map, const Mask* cs
 
 void add_registry_methods(std::vector<Method>& methods, const ChainOptions& options)
 {
-    const background::Method& background = background::method(resolved(options).background);
+    const ChainOptions chosen = resolved(options);
+    const background::Method& background = background::method(chosen.background);
     methods.push_back(
         {"local_field", std::string(background.name), std::string(background.sentence), std::string(background.citation)});
+    if (chosen.background_cleanup == "on")
+        methods.push_back({"local_field", "weak harmonics",
+                           "Solid harmonics up to order four were fitted to the local field and subtracted.",
+                           "Zhou et al., NMR Biomed. 27(3):312-319, 2014, doi:10.1002/nbm.3064"});
     const inversion::Method& inversion = inversion::method(options.inversion);
     methods.push_back({"chi", std::string(inversion.name), std::string(inversion.sentence), std::string(inversion.citation)});
 }

@@ -20,7 +20,7 @@ struct LbvOptions {
 /// @return local field, valid where all six neighbours lie in the peeled mask: two layers of voxels are lost by default
 /// @throws InputError if the grids differ or an option is out of its range
 ///
-/// No FFT; as long as 10 to 20 F, 8 volumes of the mask's box. Same bits for any number of threads.
+/// No FFT; as long as about 10 F, 8 volumes of the mask's box. Same bits for any number of threads.
 /// Zhou et al., NMR Biomed. 27:312-319, 2014.
 [[nodiscard]] LocalField lbv(const VolumeF& total_field_ppm, const Mask& mask, const LbvOptions& options = {});
 

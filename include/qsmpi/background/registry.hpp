@@ -29,6 +29,8 @@ struct Method {
     std::string_view sentence;    ///< for a paper's methods section
     std::string_view citation;
     LocalField (*run)(const Problem& problem);
+    /// Whether remove_weak_harmonics() brings the local field nearer to the truth, as measured on a simulated head.
+    bool leaves_harmonics = false;
 };
 
 /// Name of the method that leaves the field as it is: for inversions of the total field.

@@ -24,6 +24,7 @@ struct ChainOptions {
     std::string background = "default";    ///< names from the registry
     double background_radius_mm = 0.0;     ///< 0: the method's own
     double background_rounds = 0;          ///< of methods that alternate with an inversion; 0: the method's own number
+    std::string background_cleanup = "auto";  ///< auto | on | off
     std::string inversion = "default";     ///< names from the registry
     bool inversion_edges = true;           ///< spare edges of the magnitude, in methods that can
     double inversion_lambda = 0.0;         ///< 0: the method's own rule

@@ -32,7 +32,7 @@ const std::map<std::string, json>& other_values()
         {"preset", "fast"}, {"unwrapping", "laplacian"}, {"bipolar", "off"}, {"offset_removal", false}, {"offset_sigma_mm", 5.0},
         {"field_map", "average"}, {"mask", "quality"}, {"mask_quality_threshold", 0.4}, {"mask_erosion_mm", 1.0},
         {"background", background_names().back()}, {"background_radius_mm", 6.0},
-            {"background_rounds", 5.0}, {"inversion", "tkd"}, {"inversion_lambda", 0.01},
+        {"background_rounds", 5.0}, {"background_cleanup", "on"}, {"inversion", "tkd"}, {"inversion_lambda", 0.01},
         {"inversion_edges", false},
         {"reference", "none"}, {"per_echo", true}, {"r2star", "arlo"}, {"swi", "clear"}, {"two_pass", "on"}};
     return values;
