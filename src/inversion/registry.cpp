@@ -16,7 +16,9 @@
     row(tikhonov)                    \
     row(tsvd)                        \
     row(medi)                        \
-    row(ilsqr)
+    row(ilsqr)                       \
+    row(tgv)                         \
+    row(tfi)
 
 namespace qsmpi::inversion {
 
