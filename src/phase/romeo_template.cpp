@@ -73,13 +73,13 @@ int template_shift(const Region& region, const VolumeF& unwrapped, std::span<con
     return ambiguous ? centre : evidence.aliases.best_turns(ratios, centre);
 }
 
-/// Echo i for ROMEO, with its neighbour in time for the temporal term.
+/// Echo i for ROMEO, with another one for the temporal term.
 RomeoInput input_of(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
-                    std::span<const double> echo_times_s, const Mask* mask, std::size_t i_echo)
+                    std::span<const double> echo_times_s, const Mask* mask, std::size_t i_echo,
+                    std::size_t second)
 {
     RomeoInput input{.magnitude = magnitude.empty() ? nullptr : &magnitude[i_echo], .mask = mask};
     if (phase.size() > 1) {
-        const std::size_t second = i_echo == 0 ? 1 : i_echo - 1;
         input.second_phase_rad = &phase[second];
         input.echo_time_s = echo_times_s[i_echo];
         input.second_echo_time_s = echo_times_s[second];
@@ -87,16 +87,17 @@ RomeoInput input_of(std::span<const VolumeF> phase, std::span<const VolumeF> mag
     return input;
 }
 
-/// The first echo, unless it is missing in one voxel of a hundred that the most complete one has.
-std::size_t template_echo(const EchoesInTime& echoes)
+}  // namespace
+
+std::size_t romeo_template_echo(std::span<const VolumeF> wrapped_phase_rad, std::span<const VolumeF> magnitude,
+                                const Mask* mask)
 {
-    const std::vector<std::size_t> present = echoes.count_present();
+    const std::vector<std::size_t> present =
+        EchoesInTime(wrapped_phase_rad, magnitude, {}, mask).count_present();
     const auto most = std::max_element(present.begin(), present.end());
     const bool complete = 100 * (*most - present[0]) <= *most;
     return complete ? 0 : static_cast<std::size_t>(most - present.begin());
 }
-
-}  // namespace
 
 std::vector<VolumeF> unwrap_romeo_template(std::span<const VolumeF> wrapped_phase_rad,
                                            std::span<const VolumeF> magnitude,
@@ -104,14 +105,17 @@ std::vector<VolumeF> unwrap_romeo_template(std::span<const VolumeF> wrapped_phas
 {
     check("unwrap_romeo_template", wrapped_phase_rad, magnitude, echo_times_s);
     const EchoesInTime echoes(wrapped_phase_rad, magnitude, echo_times_s, mask);
-    const std::size_t i_template = template_echo(echoes);
+    const std::size_t i_template = romeo_template_echo(wrapped_phase_rad, magnitude, mask);
+    // Not the echo before: what makes it no template would spoil the temporal term.
+    const std::size_t second = i_template + 1 < wrapped_phase_rad.size() ? i_template + 1 : i_template - 1;
     const Mask without_gaps = echoes.without_gaps(i_template);
     const Mask* const domain = without_gaps.empty() ? mask : &without_gaps;
 
     const std::vector<double> ratios = ratios_to(echo_times_s, i_template);
     std::vector<VolumeF> unwrapped(wrapped_phase_rad.size());
     unwrapped[i_template] = unwrap_regions(
-        wrapped_phase_rad[i_template], input_of(wrapped_phase_rad, magnitude, echo_times_s, domain, i_template),
+        wrapped_phase_rad[i_template],
+        input_of(wrapped_phase_rad, magnitude, echo_times_s, domain, i_template, second),
         [&](const Region& region, const VolumeF& so_far) {
             return template_shift(region, so_far, wrapped_phase_rad, magnitude, ratios, i_template);
         });
@@ -140,8 +144,9 @@ std::vector<VolumeF> unwrap_romeo_individual(std::span<const VolumeF> wrapped_ph
             };
             return sum_region<TurnCounts>(region, so_far.size(), evidence_stride, missing_turns).median();
         };
-        unwrapped.push_back(unwrap_regions(wrapped_phase_rad[k],
-                                           input_of(wrapped_phase_rad, magnitude, echo_times_s, mask, k), shift_of));
+        const RomeoInput input =
+            input_of(wrapped_phase_rad, magnitude, echo_times_s, mask, k, k == 0 ? 1 : k - 1);
+        unwrapped.push_back(unwrap_regions(wrapped_phase_rad[k], input, shift_of));
     }
     return unwrapped;
 }

@@ -46,9 +46,9 @@ std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const Ch
     const double working = background == "separation" ? 76.0 * surroundings
                            : background == "pdf"      ? 50.0 * surroundings
                                                       : 34.0 * head;
-    const double removing = 8.0 * maps + 17.0 + 9.0 * (maps - 1.0) + working;
+    const double removing = 8.0 * maps + 21.0 + 9.0 * (maps - 1.0) + working;
     // Field, sigma, local field, mask and weight of each map, and TV at the first; or all maps and their combination.
-    const double inverting = std::max(17.0 * maps + 1.0 + 50.0 * head, several_maps ? 17.0 * maps + 10.0 : 0.0);
+    const double inverting = std::max(17.0 * maps + 5.0 + 50.0 * head, several_maps ? 17.0 * maps + 14.0 : 0.0);
     return static_cast<std::uint64_t>(program_bytes + voxels * std::max({unwrapping, removing, inverting}));
 }
 

@@ -21,6 +21,7 @@ void for_each_option(Options& o, Visit&& visit)
     visit("unwrapping", o.unwrapping);
     visit("bipolar", o.bipolar);
     visit("offset_removal", o.offset_removal);
+    visit("offset_method", o.offset_method);
     visit("offset_sigma_mm", o.offset_sigma_mm);
     visit("field_map", o.field_map);
     visit("mask", o.mask);
@@ -77,8 +78,9 @@ std::vector<std::string> option_names()
 void validate(const ChainOptions& o)
 {
     (void)preset(o.preset);
-    require_word("unwrapping", o.unwrapping, {"romeo", "laplacian"});
+    require_word("unwrapping", o.unwrapping, {"romeo", "romeo-individual", "laplacian"});
     require_word("bipolar", o.bipolar, {"auto", "on", "off"});
+    require_word("offset_method", o.offset_method, {"auto", "mcpc3ds", "aspire"});
     require_word("field_map", o.field_map, {"nonlinear", "average", "linear"});
     require_word("reference", o.reference, {"mean", "none"});
     require_word("background", o.background, with_default(background_names()));

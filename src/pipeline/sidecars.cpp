@@ -26,6 +26,7 @@ const Description& description_of(const std::string& suffix)
         {"fieldmap", {"Hz", "Total field relative to the centre frequency; 0 outside the unwrapped region", "field"}},
         {"desc-local_fieldmap", {"Hz", "Field of sources inside the mask; 0 where it was not reconstructed", "local_field"}},
         {"desc-sigma_fieldmap", {"Hz", "Standard deviation of the total field; 0 where the field is unknown", "field"}},
+        {"desc-romeo_quality", {"1", "ROMEO phase quality, 0 to 1, in steps of 1/256", "phase"}},
     };
     return table.at(suffix);
 }
@@ -44,7 +45,8 @@ bool happened(const Method& method, const Chain& chain)
 {
     const auto notes = chain.notes.value("phase", nlohmann::json::object());
     if (method.name == bipolar_method) return notes.value("bipolar_corrected", false);
-    if (method.name == offset_method) return notes.value("offset_removed", false);
+    if (method.name == mcpc3ds_method || method.name == aspire_method)
+        return notes.value("offset_method", "none") == method.name;
     if (method.name == nonlinear_method) return chain.echo_times_s.size() > 1;
     return true;
 }

@@ -47,6 +47,10 @@ struct RomeoInput {
                                                          std::span<const double> echo_times_s,
                                                          const Mask* mask);
 
+/// The echo that unwrap_romeo_template() unwraps in space.
+[[nodiscard]] std::size_t romeo_template_echo(std::span<const VolumeF> wrapped_phase_rad,
+                                              std::span<const VolumeF> magnitude, const Mask* mask);
+
 /// Unwraps every echo in space by itself, with the echo before as second phase (the second one for the
 /// first), then moves each connected part of echo k by the median of the whole turns that the echoes before it
 /// ask for; the first echo as in unwrap_romeo_template(). For phases that leave the line of echo time, where
