@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "alias.hpp"
+#include "fast_math.hpp"
 #include "offset_common.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/phase/romeo.hpp"
@@ -130,8 +131,9 @@ VolumeF remove_offset(std::span<VolumeF> phase_rad, std::span<const VolumeF> mag
             const float offset = phase_rad[first][v] - factor * step;
             const bool used = std::isfinite(offset) && (whole || (*mask)[v] != 0);
             const float weight = used ? pair_weight(magnitude, first, second, v) : 0.0f;
-            real[v] = used ? weight * std::cos(offset) : 0.0f;
-            imaginary[v] = used ? weight * std::sin(offset) : 0.0f;
+            const auto [sine, cosine] = sin_cos(offset);
+            real[v] = used ? weight * cosine : 0.0f;
+            imaginary[v] = used ? weight * sine : 0.0f;
         }
     });
     evolution = VolumeF();
