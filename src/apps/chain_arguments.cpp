@@ -22,9 +22,10 @@ const std::map<std::string, Help>& help_texts()
 {
     static const std::map<std::string, Help> texts{
         {"preset", {"NAME", "set of values to start from, which the options given override; 'qsmpi presets' lists them"}},
-        {"unwrapping", {"NAME", "romeo | laplacian"}},
+        {"unwrapping", {"NAME", "romeo (first echo in space, the others in time) | romeo-individual | laplacian"}},
         {"bipolar", {"WORD", "correct the phase of alternating readouts: auto | on | off"}},
-        {"offset_removal", {"on|off", "remove the coil phase at echo time 0 (MCPC-3D-S); needs two echoes"}},
+        {"offset_removal", {"on|off", "remove the coil phase at echo time 0; needs two echoes"}},
+        {"offset_method", {"NAME", "how it is found: auto (aspire where the echo times allow it) | mcpc3ds | aspire"}},
         {"offset_sigma_mm", {"X", "smoothing of the coil phase, standard deviation, mm"}},
         {"field_map", {"NAME", "how echoes become one field: nonlinear | average | linear"}},
         {"mask", {"MASK", "auto | quality | magnitude | FILE with {sub}, {ses} ... in its name, or an expression: 'qsmpi mask --help'"}},

@@ -117,6 +117,15 @@ public:
         }
     }
 
+    /// Phases and m^2 over the variance of the noise of one voxel.
+    void echoes_of(std::size_t i, std::span<float> phase, std::span<float> precision) const
+    {
+        for (std::size_t k = 0; k < times_.size(); ++k) {
+            phase[k] = phase_[k][i];
+            precision[k] = squared_[k][i] / noise_square_;
+        }
+    }
+
     [[nodiscard]] float information(std::size_t i) const
     {
         return information_[i];
@@ -196,6 +205,56 @@ void search_aliases(const ChunkFit& fit, ChunkFit& bad, std::span<const float> t
     }
 }
 
+/// Between-echo scatter that is not worth a word, in standard deviations of chi^2.
+constexpr float tolerated_deviations = 1.5f;
+
+/// The fit of a voxel whose echoes disagree, with a variance tau^2 added to the field of each.
+struct RandomEffects {
+    float rate, information;  ///< information: inverse variance of the rate
+};
+
+/// @param phase, precision  of each echo: wrapped phase and m^2 / sigma^2
+RandomEffects fit_random_effects(std::span<const float> times, std::span<const float> phase,
+                                 std::span<const float> precision, float rate, double expected)
+{
+    constexpr int rounds = 3, bisections = 12;
+    const std::size_t n = times.size();
+    double information = 0.0;
+    const auto weight = [&](std::size_t k, double tau_square) {
+        const auto w = static_cast<double>(precision[k]), t = static_cast<double>(times[k]);
+        return w / (1.0 + w * t * t * tau_square);
+    };
+    for (int round = 0; round < rounds; ++round) {
+        const auto residual = [&](std::size_t k) {
+            return static_cast<double>(wrapped(phase[k] - rate * times[k]));
+        };
+        const auto chi_square = [&](double tau_square) {
+            double sum = 0.0;
+            for (std::size_t k = 0; k < n; ++k) sum += weight(k, tau_square) * residual(k) * residual(k);
+            return sum;
+        };
+        // tau^2 between nothing and a turn at the last echo, on a logarithmic scale.
+        double low = 1e-8, high = 40.0;
+        double tau_square = 0.0;
+        if (chi_square(low) > expected) {
+            for (int b = 0; b < bisections; ++b) {
+                const double middle = std::sqrt(low * high);
+                (chi_square(middle) > expected ? low : high) = middle;
+            }
+            tau_square = high;
+        }
+        double gradient = 0.0;
+        information = 0.0;
+        for (std::size_t k = 0; k < n; ++k) {
+            const double wt = weight(k, tau_square) * static_cast<double>(times[k]);
+            gradient += wt * residual(k);
+            information += wt * static_cast<double>(times[k]);
+        }
+        rate += static_cast<float>(gradient / information);
+    }
+    return {rate, static_cast<float>(information)};
+}
+
 }  // namespace
 
 FieldMap nonlinear_fit(std::span<const VolumeF> wrapped_phase_rad, std::span<const VolumeF> magnitude,
@@ -211,10 +270,13 @@ FieldMap nonlinear_fit(std::span<const VolumeF> wrapped_phase_rad, std::span<con
     for (const double t : echo_times_s) times.push_back(static_cast<float>(t / unit_s));
     const auto hz_per_rate = static_cast<float>(1.0 / (units::two_pi * unit_s));
     const auto noise = static_cast<float>(noise_std);
+    const auto freedom = static_cast<float>(n_echoes - 1);
+    const float expected = freedom + tolerated_deviations * std::sqrt(2.0f * freedom);
 
     parallel::for_blocks(start_hz.size(), [&](std::size_t block_begin, std::size_t block_end) {
         ChunkFit fit(times, noise), bad(times, noise);
         Chunk rate{}, cost{}, rest{};
+        std::vector<float> phases(n_echoes), precisions(n_echoes);
         for (std::size_t begin = block_begin; begin < block_end; begin += chunk_voxels) {
             const std::size_t n = std::min(chunk_voxels, block_end - begin);
             fit.load(wrapped_phase_rad, magnitude, begin, n);
@@ -231,12 +293,18 @@ FieldMap nonlinear_fit(std::span<const VolumeF> wrapped_phase_rad, std::span<con
             for (std::size_t i = 0; i < n; ++i) {
                 const float information = fit.information(i);
                 const bool known = information > 0.0f;
-                const float wide = n_echoes > 1
-                                       ? widening(cost[i] / (noise * noise), static_cast<float>(n_echoes - 1))
-                                       : 1.0f;
-                map.field_hz[begin + i] = known ? rate[i] * hz_per_rate : 0.0f;
-                map.sigma_hz[begin + i] = known ? noise * wide * hz_per_rate / std::sqrt(information)
-                                                : std::numeric_limits<float>::infinity();
+                const float wide = n_echoes > 1 ? widening(cost[i] / (noise * noise), freedom) : 1.0f;
+                RandomEffects found{rate[i], information / (noise * noise * wide * wide)};
+                // Air disagrees with itself too, but there is nothing to gain.
+                if (n_echoes > 1 && cost[i] > expected * noise * noise &&
+                    fit.signal(i) > least_signal_to_search * noise * noise) {
+                    fit.echoes_of(i, phases, precisions);
+                    found =
+                        fit_random_effects(times, phases, precisions, rate[i], static_cast<double>(expected));
+                }
+                map.field_hz[begin + i] = known ? found.rate * hz_per_rate : 0.0f;
+                map.sigma_hz[begin + i] =
+                    known ? hz_per_rate / std::sqrt(found.information) : std::numeric_limits<float>::infinity();
                 if (n_echoes > 1) {
                     map.relative_residual[begin + i] =
                         fit.signal(i) > 0.0f ? std::min(1.0f, rest[i] / fit.signal(i)) : 1.0f;

@@ -117,7 +117,15 @@ std::string percent(std::size_t part, std::size_t whole)
     return str(std::round(1000.0 * static_cast<double>(part) / static_cast<double>(whole)) / 10.0, " %");
 }
 
-void judge(const Task& task, const std::string& key, std::vector<Finding>& findings)
+/// Finite values, but all the same: an image that holds nothing.
+bool holds_nothing(const Task& task)
+{
+    const Statistics& s = task.statistics;
+    return s.n_finite > 0 && s.low == s.high && (s.low == 0.0f || task.is_phase);
+}
+
+/// @param dispensable  other echoes can do without this one
+void judge(const Task& task, const std::string& key, bool dispensable, std::vector<Finding>& findings)
 {
     const Statistics& s = task.statistics;
     const std::string file = task.ref->file.string();
@@ -133,13 +141,12 @@ void judge(const Task& task, const std::string& key, std::vector<Finding>& findi
                             "leave them out by a mask"});
     }
     if (s.n_finite == 0) return;
-    if (s.low == 0.0f && s.high == 0.0f) {
-        findings.push_back(
-            {Severity::error, key, file, task.what, "0", "all voxels are zero", "convert the image again"});
-    } else if (s.low == s.high && task.is_phase) {
-        findings.push_back({Severity::error, key, file, task.what, str(s.low), "all voxels are equal",
-                            "convert the image again"});
-    }
+    if (!holds_nothing(task)) return;
+    const bool zeros = s.low == 0.0f;
+    const std::string problem = zeros ? "all voxels are zero" : "all voxels are equal";
+    findings.push_back({dispensable ? Severity::warning : Severity::error, key, file, task.what,
+                        zeros ? "0" : str(s.low), problem + (dispensable ? ": the echo gets no weight" : ""),
+                        "convert the image again"});
 }
 
 /// Ranges are pooled over the echoes that share a convention: never per echo, which would break the
@@ -153,10 +160,13 @@ void settle(Acquisition& a, const std::vector<Task>& tasks, std::vector<Finding>
         if (!task.is_phase || !(s.low <= s.high)) continue;
         const PhaseScaling& scaling = a.echoes[task.i_echo].phase_scaling;
         const auto key = std::pair(scaling.convention, scaling.settled);
-        const bool is_first = groups.find(key) == groups.end();
         auto& [range, echoes] = groups[key];
-        range.low = is_first ? s.low : std::min<double>(range.low, s.low);
-        range.high = is_first ? s.high : std::max<double>(range.high, s.high);
+        // An echo that holds nothing tells nothing of its range, but is read by the same rule.
+        const bool is_first = !(range.low < range.high);
+        if (is_first || !holds_nothing(task)) {
+            range.low = is_first ? s.low : std::min<double>(range.low, s.low);
+            range.high = is_first ? s.high : std::max<double>(range.high, s.high);
+        }
         echoes.push_back(task.i_echo);
         files.emplace(key, task.ref->file.string());
     }
@@ -183,8 +193,13 @@ void settle(Acquisition& a, const std::vector<Task>& tasks, std::vector<Finding>
 
 std::vector<Finding> judge_all(Acquisition& a, const std::vector<Task>& tasks, std::vector<Finding> findings)
 {
+    std::vector<bool> is_empty(a.echoes.size(), false);
     for (const Task& task : tasks) {
-        if (task.statistics.n > 0) judge(task, a.key, findings);
+        if (holds_nothing(task)) is_empty[task.i_echo] = true;
+    }
+    const bool some_left = std::find(is_empty.begin(), is_empty.end(), false) != is_empty.end();
+    for (const Task& task : tasks) {
+        if (task.statistics.n > 0) judge(task, a.key, some_left, findings);
     }
     const auto is_error = [](const Finding& f) { return f.severity == Severity::error; };
     // Without every value a range says nothing.

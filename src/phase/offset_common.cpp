@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "fast_math.hpp"
 #include "qsmpi/core/parallel.hpp"
+#include "qsmpi/core/units.hpp"
 #include "qsmpi/numerics/filter.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/statistics.hpp"
@@ -87,9 +89,12 @@ float largest_length(const VolumeF& real, const VolumeF& imaginary)
     return parallel::sum_blocks<Largest>(real.size(),
                                          [&](std::size_t begin, std::size_t end) {
                                              Largest l;
+                                             float most = 0.0f;
+#pragma omp simd reduction(max : most)
                                              for (std::size_t v = begin; v < end; ++v)
-                                                 l.value =
-                                                     std::max(l.value, std::hypot(real[v], imaginary[v]));
+                                                 most = std::max(most, real[v] * real[v] +
+                                                                           imaginary[v] * imaginary[v]);
+                                             l.value = std::sqrt(most);
                                              return l;
                                          })
         .value;
@@ -131,7 +136,7 @@ std::array<double, 3> mean_slope(const VolumeF& real, const VolumeF& imaginary)
     return {std::arg(total.sum[0]), std::arg(total.sum[1]), std::arg(total.sum[2])};
 }
 
-/// Calls body(voxel, angle) with the angle of a plane of the given slopes [rad per voxel], in parallel.
+/// Calls body(voxel, angle) with the angle of a plane of the given slopes [rad per voxel], up to turns, in parallel.
 template <typename Body>
 void for_each_on_plane(const Dims& d, const std::array<double, 3>& slope, Body&& body)
 {
@@ -139,9 +144,10 @@ void for_each_on_plane(const Dims& d, const std::array<double, 3>& slope, Body&&
         for (std::size_t y = 0; y < d.ny; ++y) {
             const double start = slope[1] * static_cast<double>(y) + slope[2] * static_cast<double>(z);
             const std::size_t row = d.index(0, y, z);
-            for (std::size_t x = 0; x < d.nx; ++x) {
-                body(row + x, static_cast<float>(start + slope[0] * static_cast<double>(x)));
-            }
+            const auto first = static_cast<float>(std::remainder(start, units::two_pi));
+            const auto step = static_cast<float>(slope[0]);
+#pragma omp simd
+            for (std::size_t x = 0; x < d.nx; ++x) body(row + x, first + step * static_cast<float>(x));
         }
     });
 }
@@ -156,28 +162,37 @@ VolumeF smoothed_argument(VolumeF& real, VolumeF& imaginary, double sigma_mm)
     const Dims& d = real.dims();
     const std::array<double, 3> slope = mean_slope(real, imaginary);
     for_each_on_plane(d, slope, [&](std::size_t v, float angle) {
-        const float c = std::cos(angle), s = std::sin(angle), re = real[v], im = imaginary[v];
+        const auto [s, c] = sin_cos(angle);
+        const float re = real[v], im = imaginary[v];
         real[v] = c * re + s * im;
         imaginary[v] = c * im - s * re;
     });
     numerics::gaussian_smooth_complex(real, imaginary, sigma_mm);
     const float floor = least * largest_length(real, imaginary);
+    const float floor_square = floor * floor;
 
     VolumeF argument(real.grid());
-    std::vector<std::uint8_t> slice_has_gap(d.nz, 0);
     for_each_on_plane(d, slope, [&](std::size_t v, float angle) {
-        argument[v] = std::atan2(imaginary[v], real[v]) + angle;
-        if (std::hypot(real[v], imaginary[v]) > floor) return;
-        slice_has_gap[v / (d.nx * d.ny)] = 1;
-        argument[v] = std::numeric_limits<float>::quiet_NaN();
-        real[v] = 0.0f;
-        imaginary[v] = 0.0f;
+        const bool gap = !(real[v] * real[v] + imaginary[v] * imaginary[v] > floor_square);
+        const float turned = arc_tangent(imaginary[v], real[v]) + angle;
+        argument[v] = gap ? std::numeric_limits<float>::quiet_NaN() : turned;
     });
-    if (std::find(slice_has_gap.begin(), slice_has_gap.end(), 1) == slice_has_gap.end()) return argument;
+    const auto n_gaps = parallel::sum_blocks<std::size_t>(argument.size(), [&](std::size_t begin, std::size_t end) {
+        std::size_t n = 0;
+        for (std::size_t v = begin; v < end; ++v) {
+            if (!std::isnan(argument[v])) continue;
+            ++n;
+            real[v] = 0.0f;
+            imaginary[v] = 0.0f;
+        }
+        return n;
+    });
+    if (n_gaps == 0) return argument;
 
     numerics::gaussian_smooth_complex(real, imaginary, wider * sigma_mm);
     for_each_on_plane(d, slope, [&](std::size_t v, float angle) {
-        if (std::isnan(argument[v])) argument[v] = std::atan2(imaginary[v], real[v]) + angle;
+        const float turned = arc_tangent(imaginary[v], real[v]) + angle;
+        argument[v] = std::isnan(argument[v]) ? turned : argument[v];
     });
     return argument;
 }

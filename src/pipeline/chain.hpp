@@ -38,6 +38,10 @@ struct Chain {
     const JobSpec& spec;
     std::vector<double> echo_times_s;
 
+    /// The echoes in use: "phase" takes out those without signal. Not known when a job resumes after "field".
+    std::vector<double> used_times_s;
+    std::vector<int> used_echoes;     ///< what they are called
+
     std::vector<VolumeF> magnitude;   ///< of each echo; empty when the scan has none. From "phase" to "r2star"
     std::vector<VolumeF> phase_rad;   ///< wrapped, unwrapped after "unwrap". From "phase" to "field"
     Mask domain;                      ///< voxels that were unwrapped; empty: all. From "unwrap" to "field"
@@ -167,7 +171,8 @@ void inject_fault(const std::string& stage, const std::string& key);
 [[nodiscard]] bool outputs_carry(const JobSpec& spec, const std::string& hash);
 /// Writes maps, sidecars and picture, each under a temporary name first.
 void publish_outputs(const Chain& chain, const std::string& hash);
-/// Sidecar of the output called `suffix` ("Chimap", "mask", "fieldmap", "desc-local_fieldmap", "desc-sigma_fieldmap").
+/// Sidecar of the output called `suffix` ("Chimap", "mask", "fieldmap", "desc-local_fieldmap", "desc-sigma_fieldmap",
+/// "desc-romeo_quality").
 [[nodiscard]] nlohmann::ordered_json sidecar(const Chain& chain, const MapState& map, const std::string& suffix,
                                              const std::string& hash);
 
@@ -176,7 +181,8 @@ struct Method {
     std::string stage, name, sentence, citation;
 };
 inline constexpr const char* bipolar_method = "bipolar correction";
-inline constexpr const char* offset_method = "MCPC-3D-S";
+inline constexpr const char* mcpc3ds_method = "MCPC-3D-S";
+inline constexpr const char* aspire_method = "ASPIRE";
 inline constexpr const char* nonlinear_method = "nonlinear complex fit";
 inline constexpr const char* two_pass_method = "two passes";
 [[nodiscard]] std::vector<Method> methods_of(const ChainOptions& options);

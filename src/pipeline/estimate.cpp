@@ -50,9 +50,9 @@ std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const Ch
                                                       : 34.0 * head;
     // Local field, mask and weight of the other pass.
     const double first_pass = options.two_pass == "off" ? 0.0 : 9.0 * maps + 5.0;
-    const double removing = 8.0 * maps + 17.0 + 9.0 * (maps - 1.0) + working + first_pass;
+    const double removing = 8.0 * maps + 21.0 + 9.0 * (maps - 1.0) + working + first_pass;
     // Field, sigma, local field, mask and weight of each map, and TV at the first; or all maps and their combination.
-    const double inverting = std::max(17.0 * maps + 1.0 + 50.0 * head, several_maps ? 17.0 * maps + 10.0 : 0.0) + first_pass;
+    const double inverting = std::max(17.0 * maps + 5.0 + 50.0 * head, several_maps ? 17.0 * maps + 14.0 : 0.0) + first_pass;
     // R2* that waits for the search of fluid in it.
     const double fluid = options.reference == "csf" || resolved(options).inversion == "medi" ? 4.0 : 0.0;
     // All maps, magnitude, field, image, and what smoothing needs.

@@ -23,15 +23,26 @@ void add_phase_methods(std::vector<Method>& methods, const ChainOptions& o)
                                                "the difference was removed.",
                            "Eckstein K. Phase combination and applications in MRI. Thesis, TU Wien, 2021. "
                            "doi:10.34726/hss.2021.43447"});
-    if (o.offset_removal)
-        methods.push_back({"phase", offset_method,
-                           str("The coil phase at echo time 0 was estimated from the first two echoes, smoothed with a Gaussian of ",
+    const char* const eckstein = "Eckstein K et al. Computationally efficient combination of multi-channel phase data from "
+                           "multi-echo acquisitions (ASPIRE). Magn Reson Med 79:2996-3006, 2018. doi:10.1002/mrm.26963";
+    if (o.offset_removal && o.offset_method != "aspire")
+        methods.push_back({"phase", mcpc3ds_method,
+                           str("The coil phase at echo time 0 was estimated from two echoes, smoothed with a Gaussian of ",
                                o.offset_sigma_mm, " mm, and removed (MCPC-3D-S)."),
-                           "Eckstein K et al. Computationally efficient combination of multi-channel phase data from "
-                           "multi-echo acquisitions (ASPIRE). Magn Reson Med 79:2996-3006, 2018. doi:10.1002/mrm.26963"});
-    if (o.unwrapping == "romeo")
+                           eckstein});
+    if (o.offset_removal && o.offset_method != "mcpc3ds")
+        methods.push_back({"phase", aspire_method,
+                           o.offset_method == "aspire"
+                               ? str("The coil phase at echo time 0 was estimated from two echoes without unwrapping (ASPIRE), "
+                                     "smoothed with a Gaussian of ",
+                                     o.offset_sigma_mm, " mm, and removed.")
+                               : "Where an echo time is a multiple of the spacing, nothing had to be unwrapped for it (ASPIRE).",
+                           o.offset_method == "aspire" ? eckstein : ""});
+    if (o.unwrapping != "laplacian")
         methods.push_back({"unwrap", "ROMEO",
-                           "Phase was unwrapped with ROMEO: one echo in space, the others from it in time.",
+                           o.unwrapping == "romeo"
+                               ? "Phase was unwrapped with ROMEO: one echo in space, the others from it in time."
+                               : "Every echo was unwrapped in space with ROMEO, and the echoes were aligned as a whole.",
                            "Dymerska B et al. Phase unwrapping with a rapid opensource minimum spanning tree algorithm "
                            "(ROMEO). Magn Reson Med 85:2294-2308, 2021. doi:10.1002/mrm.28563"});
     else

@@ -22,6 +22,7 @@ void for_each_option(Options& o, Visit&& visit)
     visit("unwrapping", o.unwrapping);
     visit("bipolar", o.bipolar);
     visit("offset_removal", o.offset_removal);
+    visit("offset_method", o.offset_method);
     visit("offset_sigma_mm", o.offset_sigma_mm);
     visit("field_map", o.field_map);
     visit("r2star", o.r2star);
@@ -88,8 +89,9 @@ std::vector<std::string> option_names()
 void validate(const ChainOptions& o)
 {
     (void)preset(o.preset);
-    require_word("unwrapping", o.unwrapping, {"romeo", "laplacian"});
+    require_word("unwrapping", o.unwrapping, {"romeo", "romeo-individual", "laplacian"});
     require_word("bipolar", o.bipolar, {"auto", "on", "off"});
+    require_word("offset_method", o.offset_method, {"auto", "mcpc3ds", "aspire"});
     require_word("field_map", o.field_map, {"nonlinear", "average", "linear"});
     require_word("r2star", o.r2star, {"nlls", "arlo", "loglinear", "off"});
     require_word("two_pass", o.two_pass, {"off", "on"});

@@ -34,6 +34,7 @@ std::vector<Output> outputs_of(const io::Acquisition& acquisition, const ChainOp
         for (const io::Echo& echo : acquisition.echoes)
             for (const char* suffix : {"fieldmap", "Chimap"}) outputs.push_back({echo.number, suffix});
     outputs.push_back({0, "mask"});
+    outputs.push_back({0, "desc-romeo_quality"});
     if (!several)
         for (const char* suffix : {"fieldmap", "desc-local_fieldmap", "desc-sigma_fieldmap"})
             outputs.push_back({0, suffix});
@@ -112,6 +113,11 @@ void write_image(const Chain& chain, const Output& output, const fs::path& file)
     } else if (output.suffix == "minIP") {
         io::write_nifti(file, swi::minimum_intensity_projection(*chain.swi, min_ip_slab_mm, axial_axis(geometry)), geometry,
                         "minimum intensity projection of the susceptibility-weighted image");
+    } else if (output.suffix == "desc-romeo_quality") {
+        // Steps that no one can see make a file of a third of the size.
+        const VolumeF& quality = *chain.quality;
+        io::write_nifti(file, computed(grid, [&](std::size_t i) { return std::round(256.0f * quality[i]) / 256.0f; }),
+                        geometry, "ROMEO phase quality");
     } else if (output.suffix == "fieldmap") {
         io::write_nifti(file, *map.field_hz, geometry, "total field [Hz]");
     } else if (output.suffix == "desc-local_fieldmap") {

@@ -32,6 +32,7 @@ const Description& description_of(const std::string& suffix)
         {"minIP", {"arbitrary", "Smallest value of the susceptibility-weighted image over axial slabs of 7 mm, centred on "
                                 "every slice", "swi"}},
         {"desc-sigma_fieldmap", {"Hz", "Standard deviation of the total field; 0 where the field is unknown", "field"}},
+        {"desc-romeo_quality", {"1", "ROMEO phase quality, 0 to 1, in steps of 1/256", "phase"}},
     };
     return table.at(suffix);
 }
@@ -50,7 +51,8 @@ bool happened(const Method& method, const Chain& chain)
 {
     const auto notes = chain.notes.value("phase", nlohmann::json::object());
     if (method.name == bipolar_method) return notes.value("bipolar_corrected", false);
-    if (method.name == offset_method) return notes.value("offset_removed", false);
+    if (method.name == mcpc3ds_method || method.name == aspire_method)
+        return notes.value("offset_method", "none") == method.name;
     if (method.stage == "r2star") return r2star_method(chain.spec.acquisition, chain.spec.options) == method.name;
     if (method.stage == "swi") return swi_method(chain.spec.acquisition, chain.spec.options) != "off";
     if (method.name == two_pass_method) return chain.notes.value("chi", nlohmann::json::object()).value("two_passes", false);

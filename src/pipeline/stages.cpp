@@ -56,9 +56,10 @@ json field_strength(const JobSpec& spec) { return {{"b0_tesla", spec.acquisition
 
 std::vector<Product> phase_products(Chain& c)
 {
-    std::vector<Product> p{{.name = "quality", .unit = "1", .volume = &c.quality, .last_use = "mask"}};
+    std::vector<Product> p{{.name = "quality", .unit = "1", .volume = &c.quality}};
     const std::vector<io::Echo>& echoes = c.spec.acquisition.echoes;
-    if (!echoes.empty() && (echoes.front().magnitude.present() || echoes.front().real.present()))
+    const auto has_magnitude = [](const io::Echo& echo) { return echo.magnitude.present() || echo.real.present(); };
+    if (!echoes.empty() && std::all_of(echoes.begin(), echoes.end(), has_magnitude))
         p.push_back({.name = "magnitude", .unit = "arbitrary", .volume = &c.magnitude_rss, .last_use = "swi"});
     return p;
 }
@@ -135,10 +136,10 @@ std::vector<Product> swi_products(Chain& c)
 const std::vector<Stage>& stage_table()
 {
     static const std::vector<Stage> table{
-        {"phase", 1, 0.15, {"bipolar", "offset_removal", "offset_sigma_mm"},
+        {"phase", 2, 0.15, {"bipolar", "offset_removal", "offset_method", "offset_sigma_mm"},
          input_facts, run_phase, phase_products, true},
-        {"unwrap", 1, 0.10, {"unwrapping"}, no_facts, run_unwrap, no_products, true},
-        {"field", 1, 0.10, {"field_map", "per_echo"}, no_facts, run_field, field_products, true},
+        {"unwrap", 2, 0.10, {"unwrapping"}, no_facts, run_unwrap, no_products, true},
+        {"field", 2, 0.10, {"field_map", "per_echo"}, no_facts, run_field, field_products, true},
         {"r2star", 1, 0.02, {"r2star"}, no_facts, run_r2star, r2star_products},
         {"mask", 1, 0.10, {"mask", "mask_quality_threshold", "mask_erosion_mm", "two_pass"}, mask_facts, run_mask, mask_products},
         {"local_field", 1, 0.25,
@@ -197,7 +198,12 @@ void Chain::restart()
     maps.clear();
     notes = nlohmann::json::object();
     echo_times_s.clear();
-    for (const io::Echo& echo : spec.acquisition.echoes) echo_times_s.push_back(echo.echo_time_s);
+    used_echoes.clear();
+    for (const io::Echo& echo : spec.acquisition.echoes) {
+        echo_times_s.push_back(echo.echo_time_s);
+        used_echoes.push_back(echo.number);
+    }
+    used_times_s = echo_times_s;
     if (spec.options.per_echo && echo_times_s.size() > 1) {
         for (const io::Echo& echo : spec.acquisition.echoes) maps.emplace_back().echo_number = echo.number;
     }

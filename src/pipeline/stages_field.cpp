@@ -7,6 +7,7 @@
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/field/field_map.hpp"
+#include "qsmpi/numerics/statistics.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
@@ -20,14 +21,14 @@ field::FieldMap fit_all_echoes(const Chain& chain, double noise_std)
 {
     const auto& method = chain.spec.options.field_map;
     if (chain.phase_rad.size() > 1 && method == "linear")
-        return field::linear_fit(chain.phase_rad, chain.magnitude, chain.echo_times_s, noise_std);
+        return field::linear_fit(chain.phase_rad, chain.magnitude, chain.used_times_s, noise_std);
     field::FieldMap average =
-        field::weighted_average(chain.phase_rad, chain.magnitude, chain.echo_times_s, noise_std);
+        field::weighted_average(chain.phase_rad, chain.magnitude, chain.used_times_s, noise_std);
     if (chain.phase_rad.size() == 1 || method == "average") return average;
     // The fit sees exp(i phase) only, so unwrapped phases serve as wrapped ones.
     const VolumeF start_hz = std::move(average.field_hz);
     average = {};
-    return field::nonlinear_fit(chain.phase_rad, chain.magnitude, chain.echo_times_s, start_hz, noise_std);
+    return field::nonlinear_fit(chain.phase_rad, chain.magnitude, chain.used_times_s, start_hz, noise_std);
 }
 
 // Marks voxels whose field is unknown: outside the unwrapped domain, or not explained by the model.
@@ -46,6 +47,24 @@ void mark_unknown(field::FieldMap& map, const Mask& domain)
     });
 }
 
+// From the last echo that tells it; late ones have more air and less structure.
+double noise_of(Chain& chain)
+{
+    if (!chain.magnitude_rss) return assumed_noise_std;
+    for (std::size_t e = chain.magnitude.size(); e-- > 0;) {
+        try {
+            return field::estimate_noise_std(chain.magnitude[e]);
+        } catch (const InputError&) {
+            // Too small, or too many voxels of this echo are missing.
+        }
+    }
+    std::vector<float> bright;
+    for (const float m : *chain.magnitude_rss)
+        if (m > 0.0f) bright.push_back(m);
+    chain.warn("the noise cannot be estimated from so few voxels: taken as a twentieth of the signal");
+    return bright.empty() ? assumed_noise_std : 0.05 * numerics::quantile(bright, 0.5);
+}
+
 void keep(MapState& map, field::FieldMap&& fit)
 {
     map.field_hz = std::make_shared<VolumeF>(std::move(fit.field_hz));
@@ -62,24 +81,24 @@ void run_field(Chain& chain)
     if (offsets_left && chain.spec.options.field_map != "linear")
         chain.warn("offset_removal is off, but this field map takes the phase at TE 0 for 0: use field_map linear");
 
-    double noise_std = assumed_noise_std;
+    const double noise_std = noise_of(chain);
     const bool has_magnitude = !chain.magnitude.empty();
-    if (!has_magnitude) {
+    if (!has_magnitude)
         for (std::size_t e = 0; e < chain.phase_rad.size(); ++e) chain.magnitude.emplace_back(chain.grid(), 1.0f);
-    } else {
-        noise_std = field::estimate_noise_std(chain.magnitude.back());
-    }
     chain.note("noise_std", noise_std);
 
     if (chain.maps.size() == 1) {
         field::FieldMap fit = fit_all_echoes(chain, noise_std);
         mark_unknown(fit, chain.domain);
+        const double period_hz = field::alias_period_hz(chain.used_times_s);
+        if (chain.spec.options.unwrapping != "laplacian" && chain.used_times_s.size() > 1 && period_hz > 0.0)
+            chain.note("aliases_settled", field::settle_aliases(fit, period_hz));
         keep(chain.maps.front(), std::move(fit));
     } else {
         for (std::size_t e = 0; e < chain.phase_rad.size(); ++e) {
             field::FieldMap fit = field::weighted_average(std::span(chain.phase_rad).subspan(e, 1),
                                                           std::span(chain.magnitude).subspan(e, 1),
-                                                          std::span(chain.echo_times_s).subspan(e, 1), noise_std);
+                                                          std::span(chain.used_times_s).subspan(e, 1), noise_std);
             mark_unknown(fit, chain.domain);
             keep(chain.maps[e], std::move(fit));
             chain.phase_rad[e] = {};

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "chain.hpp"
+#include "phase_checks.hpp"
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/mask/mask.hpp"
@@ -58,13 +58,19 @@ void correct_bipolar(Chain& chain)
         if (o.bipolar == "on") chain.warn("bipolar correction needs three echoes: left out");
         return;
     }
-    const double evidence = phase::bipolar_evidence(chain.phase_rad, chain.magnitude, chain.echo_times_s);
+    // Odd and even are told by place, which an echo that was taken out from between the others upsets.
+    for (std::size_t e = 0; e < chain.used_echoes.size(); ++e) {
+        if (chain.used_echoes[e] == chain.spec.acquisition.echoes[e].number) continue;
+        chain.warn("an echo is missing between the others: alternating readouts cannot be corrected");
+        return;
+    }
+    const double evidence = phase::bipolar_evidence(chain.phase_rad, chain.magnitude, chain.used_times_s);
     const bool correct = o.bipolar == "on" || evidence > bipolar_evidence_limit;
     chain.note("bipolar_evidence", evidence);
     log::info(str("bipolar evidence ", evidence, correct ? ": corrected" : ": monopolar"));
     if (correct) {
         try {
-            phase::remove_bipolar(chain.phase_rad, chain.magnitude, chain.echo_times_s,
+            phase::remove_bipolar(chain.phase_rad, chain.magnitude, chain.used_times_s,
                                   {.smoothing_sigma_mm = o.offset_sigma_mm});
         } catch (const InputError& e) {
             if (o.bipolar == "on") throw;
@@ -78,11 +84,19 @@ void remove_coil_offset(Chain& chain)
 {
     const ChainOptions& o = chain.spec.options;
     const bool possible = chain.phase_rad.size() >= 2;
-    if (o.offset_removal && possible)
-        static_cast<void>(phase::remove_offset(chain.phase_rad, chain.magnitude, chain.echo_times_s,
-                                               {.smoothing_sigma_mm = o.offset_sigma_mm}));
     if (!possible) chain.warn("one echo: the coil phase stays in the field and is left to background removal");
-    chain.note("offset_removed", o.offset_removal && possible);
+    if (!o.offset_removal || !possible) {
+        chain.note("offset_method", "none");
+        return;
+    }
+    const auto method = o.offset_method == "aspire"    ? phase::OffsetMethod::aspire
+                        : o.offset_method == "mcpc3ds" ? phase::OffsetMethod::mcpc3ds
+                                                       : phase::OffsetMethod::automatic;
+    const phase::OffsetPlan plan = phase::plan_offset(chain.magnitude, chain.used_times_s, method);
+    static_cast<void>(phase::remove_offset(chain.phase_rad, chain.magnitude, chain.used_times_s,
+                                           {.smoothing_sigma_mm = o.offset_sigma_mm, .method = plan.method}));
+    chain.note("offset_method", plan.method == phase::OffsetMethod::aspire ? aspire_method : mcpc3ds_method);
+    chain.note("offset_echoes", {chain.used_echoes[plan.echoes[0]], chain.used_echoes[plan.echoes[1]]});
 }
 
 // Voxels worth unwrapping: the head with some margin and without holes and the given mask, or all (empty mask).
@@ -117,18 +131,22 @@ VolumeF root_sum_of_squares(const std::vector<VolumeF>& magnitude)
 void run_phase(Chain& chain)
 {
     if (chain.phase_rad.empty()) read_echoes(chain);
+    const bool has_magnitude = !chain.magnitude.empty();  // else there may be zeros and ones, for what is missing
+    check_echoes(chain);
     correct_bipolar(chain);
     remove_coil_offset(chain);
 
     phase::RomeoInput input;
-    if (!chain.magnitude.empty()) input.magnitude = &chain.magnitude.front();
+    const std::size_t first = phase::romeo_template_echo(chain.phase_rad, chain.magnitude, nullptr);
+    if (!chain.magnitude.empty()) input.magnitude = &chain.magnitude[first];
     if (chain.phase_rad.size() > 1) {
-        input.second_phase_rad = &chain.phase_rad[1];
-        input.echo_time_s = chain.echo_times_s[0];
-        input.second_echo_time_s = chain.echo_times_s[1];
+        const std::size_t second = first + 1 < chain.phase_rad.size() ? first + 1 : first - 1;
+        input.second_phase_rad = &chain.phase_rad[second];
+        input.echo_time_s = chain.used_times_s[first];
+        input.second_echo_time_s = chain.used_times_s[second];
     }
-    chain.quality = std::make_shared<VolumeF>(phase::romeo_quality(chain.phase_rad.front(), input));
-    if (!chain.magnitude.empty())
+    chain.quality = std::make_shared<VolumeF>(phase::romeo_quality(chain.phase_rad[first], input));
+    if (has_magnitude)
         chain.magnitude_rss = std::make_shared<VolumeF>(root_sum_of_squares(chain.magnitude));
 }
 
@@ -141,12 +159,15 @@ void run_unwrap(Chain& chain)
     chain.domain = domain_of(chain);
     const Mask* domain = chain.domain.empty() ? nullptr : &chain.domain;
     if (chain.phase_rad.size() > 1) {
-        chain.phase_rad = phase::unwrap_romeo_template(chain.phase_rad, chain.magnitude, chain.echo_times_s, domain);
-        return;
+        const auto unwrap = chain.spec.options.unwrapping == "romeo-individual" ? phase::unwrap_romeo_individual
+                                                                                : phase::unwrap_romeo_template;
+        chain.phase_rad = unwrap(chain.phase_rad, chain.magnitude, chain.used_times_s, domain);
+    } else {
+        const phase::RomeoInput input{.magnitude = chain.magnitude.empty() ? nullptr : &chain.magnitude.front(),
+                                      .mask = domain};
+        chain.phase_rad.front() = phase::unwrap_romeo(chain.phase_rad.front(), input);
     }
-    const phase::RomeoInput input{.magnitude = chain.magnitude.empty() ? nullptr : &chain.magnitude.front(),
-                                  .mask = domain};
-    chain.phase_rad.front() = phase::unwrap_romeo(chain.phase_rad.front(), input);
+    check_unwrapped(chain);
 }
 
 }  // namespace qsmpi::pipeline

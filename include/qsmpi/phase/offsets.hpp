@@ -1,4 +1,6 @@
 #pragma once
+#include <array>
+#include <cstddef>
 #include <span>
 
 #include "qsmpi/core/volume.hpp"
@@ -6,12 +8,33 @@
 namespace qsmpi::phase
 {
 
-struct OffsetOptions {
-    double smoothing_sigma_mm = 7.0;  ///< Gaussian that smooths the offset, standard deviation
+/// How the phase at TE 0 is found from two echoes.
+enum class OffsetMethod {
+    automatic,  ///< ASPIRE where the echo times allow it, else MCPC-3D-S
+    mcpc3ds,    ///< the step between the echoes is unwrapped
+    aspire      ///< (m + 1) phi_1 - m phi_2 with whole m = TE1 / (TE2 - TE1): nothing is unwrapped
 };
 
+struct OffsetOptions {
+    double smoothing_sigma_mm = 7.0;  ///< Gaussian that smooths the offset, standard deviation
+    OffsetMethod method = OffsetMethod::automatic;
+};
+
+/// What remove_offset() will do.
+struct OffsetPlan {
+    OffsetMethod method = OffsetMethod::mcpc3ds;  ///< never `automatic`
+    std::array<std::size_t, 2> echoes{0, 1};      ///< indices of the two echoes that tell the offset
+};
+
+/// The first two echoes tell the offset, but none that misses (magnitude 0 or not finite) in a tenth more
+/// voxels than the most complete one.
+/// @throws InputError as remove_offset()
+[[nodiscard]] OffsetPlan plan_offset(std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
+                                     OffsetMethod method = OffsetMethod::automatic);
+
 /// Removes the coil phase offset (phase at TE 0) from every echo, in place: MCPC-3D-S for combined data. With
-/// TE1/(TE2-TE1) an integer no unwrapping is needed (ASPIRE). Phases come back wrapped to [-pi, pi).
+/// TE1/(TE2-TE1) within 0.01 of an integer no unwrapping is needed (ASPIRE). Phases come back wrapped to
+/// [-pi, pi).
 ///
 /// The offset is smoothed about its mean slope, so that it goes on linearly where there is no signal; it is
 /// removed everywhere. Without ASPIRE timing only the largest connected part of the signal counts, because a
@@ -20,7 +43,8 @@ struct OffsetOptions {
 /// @param magnitude      magnitude of each echo, or empty: weights 1
 /// @param echo_times_s   rising
 /// @return the smoothed offset [rad], any multiple of 2 pi apart
-/// @throws InputError for fewer than two echoes, echo times that do not rise, or counts and grids that differ
+/// @throws InputError for fewer than two echoes, echo times that do not rise, counts and grids that differ, or
+/// `aspire` with echo times that are not in that ratio
 ///
 /// Two Gaussian smoothings, and one unwrapping without ASPIRE timing; up to 24 bytes a voxel besides the
 /// echoes. Eckstein et al., Magn. Reson. Med. 79:2996-3006, 2018.

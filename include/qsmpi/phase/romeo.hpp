@@ -33,6 +33,10 @@ struct RomeoInput {
 ///
 /// The first echo fixes the field only modulo 1/TE1 for each connected part; the alias that the phases of all
 /// later echoes fit best is taken, the one nearest to 0 if they do not tell (echo times in whole ratios).
+///
+/// An echo is missing where its magnitude is 0 or a value is not finite. If that befalls the first one in more
+/// than 1 % of the voxels, the most complete echo takes its part; where that one is missing too, the field
+/// grows in from neighbours and the other echoes are unwrapped against it.
 /// @param wrapped_phase_rad  at least one echo, in the order of time
 /// @param magnitude          of each echo, or empty
 /// @param mask               null: all voxels
@@ -42,6 +46,21 @@ struct RomeoInput {
                                                          std::span<const VolumeF> magnitude,
                                                          std::span<const double> echo_times_s,
                                                          const Mask* mask);
+
+/// The echo that unwrap_romeo_template() unwraps in space.
+[[nodiscard]] std::size_t romeo_template_echo(std::span<const VolumeF> wrapped_phase_rad,
+                                              std::span<const VolumeF> magnitude, const Mask* mask);
+
+/// Unwraps every echo in space by itself, with the echo before as second phase (the second one for the
+/// first), then moves each connected part of echo k by the median of the whole turns that the echoes before it
+/// ask for; the first echo as in unwrap_romeo_template(). For phases that leave the line of echo time, where
+/// one echo misleads the next; it needs steps below pi between neighbours at the last echo too.
+/// @return unwrapped phases [rad], 0 outside the mask
+/// @throws InputError as unwrap_romeo_template()
+[[nodiscard]] std::vector<VolumeF> unwrap_romeo_individual(std::span<const VolumeF> wrapped_phase_rad,
+                                                           std::span<const VolumeF> magnitude,
+                                                           std::span<const double> echo_times_s,
+                                                           const Mask* mask);
 
 /// Voxel quality in [0, 1]: mean of the six incident ROMEO edge weights (romeo4 terms), missing edges count
 /// 0. The mask of `input` is not looked at.

@@ -11,9 +11,10 @@ namespace qsmpi::pipeline {
 /// (with '-' for '_').
 struct ChainOptions {
     std::string preset = "default";        ///< the named set of values that the others started from; see presets()
-    std::string unwrapping = "romeo";      ///< romeo | laplacian
+    std::string unwrapping = "romeo";      ///< romeo | romeo-individual | laplacian
     std::string bipolar = "auto";          ///< auto | on | off
     bool offset_removal = true;
+    std::string offset_method = "auto";    ///< auto (by echo times) | mcpc3ds | aspire
     double offset_sigma_mm = 7.0;
     std::string field_map = "nonlinear";   ///< nonlinear | average | linear
     std::string r2star = "nlls";           ///< nlls | arlo | loglinear | off

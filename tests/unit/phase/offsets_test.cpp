@@ -130,6 +130,62 @@ TEST(RemoveOffset, WorksWithoutMagnitudeAndWithNaN)
     EXPECT_LT(rms_residual(e.phase_rad[1], field_hz, 0.012, mask), 0.02);
 }
 
+TEST(RemoveOffset, IsExactWithAspireTimingWhereNothingCanBeUnwrapped)
+{
+    // Field steps of up to 0.9 turns between neighbours and between two parts that do not touch: with whole m
+    // wraps cancel. A plane is what smoothing leaves alone, so round-off of phases up to 40 rad is all that
+    // remains.
+    const Grid grid = grid_of(40, 37, 30);
+    const Mask mask = mask_from(grid, [](const Vec3& r) { return std::abs(r[0]) > 4.0 && std::abs(r[1]) < 15.0; });
+    const VolumeF rough_hz = noise(grid, 60.0, 3);
+    const VolumeF offset = from_function(grid, [](const Vec3& r) { return 0.8 + 0.05 * r[0] - 0.03 * r[1]; });
+    for (const std::vector<double>& times : {std::vector{0.005, 0.010, 0.015}, std::vector{0.006, 0.009}}) {
+        Echoes e = simulate_echoes(rough_hz, magnitude_of(grid, mask), times, 0.0, 0.0, &offset);
+        EXPECT_EQ(plan_offset(e.magnitude, e.echo_times_s).method, OffsetMethod::aspire);
+        (void)remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
+        for (std::size_t k = 0; k < times.size(); ++k)
+            EXPECT_LT(rms_residual(e.phase_rad[k], rough_hz, times[k], mask), 2e-4) << "echo " << k + 1;
+    }
+}
+
+TEST(RemoveOffset, BothMethodsAgreeWhereBothWork)
+{
+    const Grid grid = grid_of(42, 39, 40);
+    const Mask mask = ball_mask(grid, 17.0);
+    const VolumeF field_hz = field_of(grid), offset = offset_of(grid);
+    const Echoes e =
+        simulate_echoes(field_hz, magnitude_of(grid, mask), {0.004, 0.008, 0.012}, 0.0, 0.0, &offset);
+    VolumeF removed[2];
+    for (const auto method : {OffsetMethod::mcpc3ds, OffsetMethod::aspire}) {
+        std::vector<VolumeF> phase;
+        for (const VolumeF& p : e.phase_rad) phase.push_back(p.clone());
+        removed[method == OffsetMethod::aspire ? 1 : 0] =
+            remove_offset(phase, e.magnitude, e.echo_times_s, {.method = method});
+    }
+    EXPECT_LT(rms_residual(removed[0], removed[1], 1.0 / units::two_pi, mask), 1e-3);
+}
+
+TEST(RemoveOffset, LeavesOutAnEchoThatIsMissingInPart)
+{
+    const Grid grid = grid_of(42, 39, 40);
+    const Mask mask = ball_mask(grid, 17.0);
+    const VolumeF field_hz = field_of(grid), offset = offset_of(grid);
+    Echoes e = simulate_echoes(field_hz, magnitude_of(grid, mask), {0.004, 0.0102, 0.018}, 0.0, 0.0, &offset);
+    for (std::size_t i = 0; i < grid.size() / 2; ++i) e.magnitude[0][i] = e.phase_rad[0][i] = 0.0f;
+    EXPECT_THAT(plan_offset(e.magnitude, e.echo_times_s).echoes, ::testing::ElementsAre(1, 2));
+    (void)remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
+    for (const std::size_t k : {1, 2})
+        EXPECT_LT(rms_residual(e.phase_rad[k], field_hz, e.echo_times_s[k], mask), 0.02) << "echo " << k + 1;
+}
+
+TEST(RemoveOffset, RefusesAspireWithoutItsTiming)
+{
+    EXPECT_EQ(plan_offset({}, std::array{0.005, 0.010}).method, OffsetMethod::aspire);
+    EXPECT_EQ(plan_offset({}, std::array{0.005, 0.012}).method, OffsetMethod::mcpc3ds);
+    EXPECT_EQ(plan_offset({}, std::array{0.005, 0.010}, OffsetMethod::mcpc3ds).method, OffsetMethod::mcpc3ds);
+    EXPECT_THROW((void)plan_offset({}, std::array{0.005, 0.012}, OffsetMethod::aspire), InputError);
+}
+
 TEST(RemoveOffset, RefusesOneEchoAndEqualTimes)
 {
     const Grid grid = grid_of(8, 8, 8);

@@ -103,6 +103,61 @@ TEST(RomeoTemplate, WorksWithOneEchoAndWithoutMagnitude)
     EXPECT_EQ(wrong(both[1], field_hz, 0.012, mask, 1e-4), 0u);
 }
 
+TEST(RomeoTemplate, GoesOnWhereEchoesAreMissing)
+{
+    // The first echo lacks half of the ball, the second one (then the template) a block within that half and the
+    // third one a slab: every voxel keeps two echoes, and they come out true.
+    const Grid grid = grid_of(36, 34, 32);
+    const Mask mask = ball_mask(grid, 13.0);
+    const VolumeF field_hz = head_field(grid, 40.0);
+    Echoes e = simulate_echoes(field_hz, VolumeF(grid, 10.0f), {0.0041, 0.012, 0.020, 0.028}, 0.5);
+    const auto lose = [&](std::size_t k, auto&& where) {
+        const Mask lost = mask_from(grid, where);
+        for (std::size_t i = 0; i < lost.size(); ++i)
+            if (lost[i]) e.magnitude[k][i] = e.phase_rad[k][i] = 0.0f;
+    };
+    lose(0, [](const Vec3& r) { return r[0] > 0.0; });
+    lose(1, [](const Vec3& r) { return std::abs(r[0] - 6.0) < 4.0 && std::abs(r[1]) < 3.0 && std::abs(r[2]) < 4.0; });
+    lose(2, [](const Vec3& r) { return r[2] > 5.0; });
+    const auto result = unwrap_romeo_template(e.phase_rad, e.magnitude, e.echo_times_s, &mask);
+    for (std::size_t k = 0; k < 4; ++k) {
+        Mask present(grid);
+        for (std::size_t i = 0; i < mask.size(); ++i) present[i] = mask[i] && e.magnitude[k][i] > 0.0f ? 1 : 0;
+        EXPECT_EQ(wrong(result[k], field_hz, e.echo_times_s[k], present, units::pi), 0u) << "echo " << k + 1;
+        EXPECT_TRUE(all_finite(result[k]));
+    }
+}
+
+TEST(RomeoIndividual, RecoversEveryEchoAndAlignsThem)
+{
+    const Grid grid = grid_of(36, 34, 32);
+    const Mask mask = mask_from(grid, [](const Vec3& r) {
+        return std::hypot(r[0], r[1], r[2]) < 13.0 && std::abs(r[1] - 2.0) > 1.0;
+    });
+    // Two parts that do not touch, and fields that wrap the later echoes as a whole several times. Gentle: 8 Hz
+    // a voxel are 1.1 rad at the last echo.
+    const VolumeF field_hz = from_function(
+        grid, [](const Vec3& r) { return 93.0 + 8.0 * r[0] - 0.2 * r[2] * r[2] + (r[1] > 2.0 ? 30.0 : 0.0); });
+    const Echoes e = simulate_echoes(field_hz, VolumeF(grid, 20.0f), {0.005, 0.011, 0.017, 0.023}, 1.0);
+    const auto result = unwrap_romeo_individual(e.phase_rad, e.magnitude, e.echo_times_s, &mask);
+    ASSERT_EQ(result.size(), 4u);
+    for (std::size_t k = 0; k < 4; ++k) {
+        EXPECT_EQ(wrong(result[k], field_hz, e.echo_times_s[k], mask, units::pi), 0u) << "echo " << k + 1;
+        EXPECT_LT(worst_incongruence(result[k], e.phase_rad[k], mask), 1e-4);
+    }
+}
+
+TEST(RomeoIndividual, AgreesWithUnwrapRomeoForOneEchoAndRefusesWhatTheTemplateRefuses)
+{
+    const Grid grid = grid_of(20, 21, 18);
+    const Mask mask = ball_mask(grid, 8.0);
+    const Echoes e = simulate_echoes(head_field(grid), VolumeF(grid, 1.0f), {0.006}, 0.05);
+    const auto one = unwrap_romeo_individual(e.phase_rad, e.magnitude, e.echo_times_s, &mask);
+    const VolumeF alone = unwrap_romeo(e.phase_rad[0], {.magnitude = &e.magnitude[0], .mask = &mask});
+    EXPECT_THAT(one[0], VolumeNear(&alone, 0.0));
+    EXPECT_THROW((void)unwrap_romeo_individual({}, {}, {}, nullptr), InputError);
+}
+
 TEST(RomeoTemplate, NamesWhatIsWrongWithTheEchoes)
 {
     const Grid grid = grid_of(6, 6, 6);

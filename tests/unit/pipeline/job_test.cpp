@@ -56,7 +56,8 @@ TEST_F(Job, PublishesEveryFileWithItsSidecarAndTheGeometryOfTheScan)
     stages_run(spec, &result);
     EXPECT_TRUE(outputs_complete(spec));
     const std::map<std::string, std::string> units{{"Chimap", "ppm"}, {"mask", "1"}, {"fieldmap", "Hz"},
-                                                   {"desc-local_fieldmap", "Hz"}, {"desc-sigma_fieldmap", "Hz"}};
+                                                   {"desc-local_fieldmap", "Hz"}, {"desc-sigma_fieldmap", "Hz"},
+                                                   {"desc-romeo_quality", "1"}};
     const io::Geometry input = io::read_nifti_header(scan.acquisition().echoes[0].phase.file).geometry;
     for (const auto& [suffix, unit] : units) {
         const io::NiftiHeader header = io::read_nifti_header(image_of(spec, suffix));

@@ -29,7 +29,8 @@ std::string refusal(const json& options)
 const std::map<std::string, json>& other_values()
 {
     static const std::map<std::string, json> values{
-        {"preset", "fast"}, {"unwrapping", "laplacian"}, {"bipolar", "off"}, {"offset_removal", false}, {"offset_sigma_mm", 5.0},
+        {"preset", "fast"}, {"unwrapping", "laplacian"}, {"bipolar", "off"}, {"offset_removal", false},
+        {"offset_method", "mcpc3ds"}, {"offset_sigma_mm", 5.0},
         {"field_map", "average"}, {"mask", "quality"}, {"mask_quality_threshold", 0.4}, {"mask_erosion_mm", 1.0},
         {"background", background_names().back()}, {"background_radius_mm", 6.0},
         {"background_rounds", 5.0}, {"background_cleanup", "on"}, {"inversion", "tkd"}, {"inversion_lambda", 0.01},

@@ -16,13 +16,15 @@ namespace {
     return access("/dev/shm", W_OK) == 0 && setenv("TMPDIR", "/dev/shm", 0) == 0;
 }();
 
-io::Geometry geometry_of(const Dims& dims)
+io::Geometry geometry_of(const Dims& dims, const Vec3& h)
 {
     io::Geometry g;
-    g.grid = {dims, {1.0, 1.0, 1.0}};
+    g.grid = {dims, h};
     // Turned by 0.1 rad about x: an oblique slab, so that B0 is not along k.
     const auto c = static_cast<float>(std::cos(0.1)), s = static_cast<float>(std::sin(0.1));
-    g.sform = {{{1.0f, 0.0f, 0.0f, -15.5f}, {0.0f, c, -s, 7.25f}, {0.0f, s, c, -3.125f}}};
+    const auto hx = static_cast<float>(h[0]), hy = static_cast<float>(h[1]), hz = static_cast<float>(h[2]);
+    g.sform = {{{hx, 0.0f, 0.0f, -15.5f}, {0.0f, c * hy, -s * hz, 7.25f}, {0.0f, s * hy, c * hz, -3.125f}}};
+    g.pixdim_mm = {hx, hy, hz};
     g.qform = {std::sin(0.05f), 0.0f, 0.0f, -15.5f, 7.25f, -3.125f};
     g.sform_code = g.qform_code = 1;
     return g;
@@ -38,27 +40,29 @@ TinyScan::TinyScan(const TinyScanOptions& options)
     a.suffix = "MEGRE";
     a.entities["run"] = "2";
     a.b0_tesla = 3.0;
-    a.geometry = geometry_of(options.dims);
+    a.geometry = geometry_of(options.dims, options.voxel_mm);
     a.warnings = {"a warning of the scan"};
 
     const Grid& grid = a.geometry.grid;
     const UnitVector b = a.geometry.b0_direction_ijk();
     const double hz_per_ppm = units::hz_per_ppm(a.b0_tesla);
     const VolumeF field_hz = from_function(grid, [&](const Vec3& r) {
-        return hz_per_ppm * (sphere_field(r, ball_radius_mm, options.ball_ppm, b) + 0.02 * r[0] - 0.01 * r[2]);
+        return hz_per_ppm * (sphere_field(r, ball_radius_mm, options.ball_ppm, b) + 0.02 * r[0] - 0.01 * r[2] +
+                             (options.more_field_ppm ? options.more_field_ppm(r) : 0.0));
     });
-    const Mask head = ball_mask(grid, head_radius_mm), ball = ball_mask(grid, ball_radius_mm);
+    const Mask head = options.head ? mask_from(grid, options.head) : ball_mask(grid, head_radius_mm);
+    const Mask ball = ball_mask(grid, ball_radius_mm);
     const std::filesystem::path anat = folder() / "bids/sub-01/anat";
     std::filesystem::create_directories(anat);
     for (std::size_t e = 0; e < options.n_echoes; ++e) {
         io::Echo echo;
         echo.number = static_cast<int>(e) + 1;
-        echo.echo_time_s = 0.004 + 0.006 * static_cast<double>(e);
+        echo.echo_time_s = 0.004 + options.echo_spacing_s * static_cast<double>(e);
         echo.phase_scaling.reason = "made in radians";
         const double decay = std::exp(-echo.echo_time_s / 0.04);
         VolumeF magnitude(grid), phase(grid);
-        const VolumeF real = noise(grid, 0.01, 10 + static_cast<unsigned>(e));
-        const VolumeF imaginary = noise(grid, 0.01, 20 + static_cast<unsigned>(e));
+        const VolumeF real = noise(grid, options.noise, 10 + static_cast<unsigned>(e));
+        const VolumeF imaginary = noise(grid, options.noise, 20 + static_cast<unsigned>(e));
         for (std::size_t i = 0; i < grid.size(); ++i) {
             const double angle = 0.7 + units::rad_from_hz(static_cast<double>(field_hz[i]), echo.echo_time_s);
             const double signal = head[i] && (options.ball_signal || !ball[i]) ? decay : 0.0;

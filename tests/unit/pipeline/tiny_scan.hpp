@@ -1,5 +1,6 @@
 #pragma once
 #include <filesystem>
+#include <functional>
 
 #include "qsmpi/pipeline/job.hpp"
 #include "volumes.hpp"
@@ -13,6 +14,11 @@ struct TinyScanOptions {
     bool magnitude = true;
     double ball_ppm = 0.3;    ///< what the ball is of
     bool ball_signal = true;  ///< false: it is a void
+    Vec3 voxel_mm{1.0, 1.0, 1.0};
+    double echo_spacing_s = 0.006;
+    double noise = 0.01;                           ///< of real and imaginary part; the head has a signal of 1 at TE 0
+    std::function<bool(const Vec3& r_mm)> head{};  ///< where there is signal; empty: a ball
+    std::function<double(const Vec3& r_mm)> more_field_ppm{};
 };
 
 /// A ball of 5 mm (by default of 0.3 ppm) in a head of 13 mm, with a linear background field and a coil phase; 3 T.

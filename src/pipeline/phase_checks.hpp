@@ -1,0 +1,16 @@
+#pragma once
+#include "chain.hpp"
+
+namespace qsmpi::pipeline {
+
+/// Looks at what was read before anything is done with it, and settles what can be settled: parts of an echo that are
+/// missing get no weight (magnitude 0), an echo that is missing or noise altogether is taken out of the chain, with a
+/// warning that names it.
+/// @throws InputError where no echo is left: phase is noise, magnitude and phase are exchanged, nothing was recorded
+void check_echoes(Chain& chain);
+
+/// Warns of what unwrapping cannot settle: parts whose fields are known only apart from each other, and steps between
+/// voxels that are beyond it. To be called with the unwrapped echoes, whose domain is known.
+void check_unwrapped(Chain& chain);
+
+}  // namespace qsmpi::pipeline
