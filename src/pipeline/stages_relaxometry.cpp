@@ -33,17 +33,25 @@ std::string swi_method(const io::Acquisition& acquisition, const ChainOptions& o
 void run_r2star(Chain& chain)
 {
     const std::string& wanted = chain.spec.options.r2star;
-    const std::string method = r2star_method(chain.spec.acquisition, chain.spec.options);
+    std::string method = r2star_method(chain.spec.acquisition, chain.spec.options);
+    // Echoes without signal are not used.
+    const std::size_t n_used = chain.used_times_s.size();
+    if (method != "off" && n_used == 2) method = "loglinear";
+    if (method == "arlo" && !relaxometry::equally_spaced(chain.used_times_s)) method = "nlls";
     if (wanted == "arlo" && method != wanted) chain.warn(str("ARLO needs three equally spaced echoes: R2* by ", method));
     chain.note("fit", method);
     if (method == "off") {
         if (wanted != "off") log::info("no R2*: it needs the magnitude of two echoes");
+    } else if (n_used < 2) {
+        chain.warn("fewer than two echoes have signal: R2*, T2* and S0 are 0");
+        chain.r2star_per_s = std::make_shared<VolumeF>(chain.grid(), 0.0F);
+        chain.s0 = std::make_shared<VolumeF>(chain.grid(), 0.0F);
     } else {
         const relaxometry::RelaxationOptions options{.noise_std = chain.notes.at("field").at("noise_std").get<double>()};
         const auto fit = method == "arlo" ? relaxometry::arlo
                          : method == "nlls" ? relaxometry::nonlinear
                                             : relaxometry::log_linear;
-        relaxometry::Relaxation relaxation = fit(chain.magnitude, chain.echo_times_s, options);
+        relaxometry::Relaxation relaxation = fit(chain.magnitude, chain.used_times_s, options);
         chain.r2star_per_s = std::make_shared<VolumeF>(std::move(relaxation.r2star_per_s));
         chain.s0 = std::make_shared<VolumeF>(std::move(relaxation.s0));
     }
