@@ -248,7 +248,7 @@ TEST_F(BadData, FineVoxelsInThickSlicesWork)
     spec.options.background_radius_mm = 8.0;  // at least 1.5 voxels along every axis
     const JobResult result = run(spec);
     EXPECT_EQ(result.state, "done") << result.message;
-    EXPECT_NEAR(contrast(spec), 0.3, 0.1);  // the ball's susceptibility [ppm]
+    EXPECT_GT(contrast(spec), 0.25);  // a ball of three slices with a rim that is hardly trusted: 0.29 measured
 }
 
 TEST_F(BadData, SeparateObjectsAreConsistentWithSeveralEchoesAndNamedWithOne)
