@@ -19,8 +19,7 @@ constexpr Preset table[] = {
     })"},
 
     {"robust", "lesions, haemorrhage, calcification: no step that expects a healthy brain", R"({
-        "background_rounds": 5,
-        "inversion_edges": false
+        "background_rounds": 5
     })"},
 
     {"gre", "3-D gradient echo: mask from the phase, PDF, RTS", R"({
