@@ -7,6 +7,7 @@
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/field/field_map.hpp"
+#include "qsmpi/mask/mask.hpp"
 #include "qsmpi/numerics/statistics.hpp"
 
 namespace qsmpi::pipeline {
@@ -65,6 +66,12 @@ double noise_of(Chain& chain)
     return bright.empty() ? assumed_noise_std : 0.05 * numerics::quantile(bright, 0.5);
 }
 
+void settle(Chain& chain, field::FieldMap& fit, double period_hz)
+{
+    const Mask signal = chain.magnitude_rss ? mask::robust_threshold(*chain.magnitude_rss) : Mask{};
+    chain.note("aliases_settled", field::settle_aliases(fit, period_hz, signal.empty() ? nullptr : &signal));
+}
+
 void keep(MapState& map, field::FieldMap&& fit)
 {
     map.field_hz = std::make_shared<VolumeF>(std::move(fit.field_hz));
@@ -92,7 +99,7 @@ void run_field(Chain& chain)
         mark_unknown(fit, chain.domain);
         const double period_hz = field::alias_period_hz(chain.used_times_s);
         if (chain.spec.options.unwrapping != "laplacian" && chain.used_times_s.size() > 1 && period_hz > 0.0)
-            chain.note("aliases_settled", field::settle_aliases(fit, period_hz));
+            settle(chain, fit, period_hz);
         keep(chain.maps.front(), std::move(fit));
     } else {
         for (std::size_t e = 0; e < chain.phase_rad.size(); ++e) {
