@@ -27,10 +27,11 @@ Result short_run(const VolumeF& field, const Mask& mask, const UnitVector& b)
 TEST(Tfi, RecoversASphereInTheFieldOfStrongSourcesOutside)
 {
     // The ball is small: a part of the sphere's field can come from sources outside too.
-    for (const UnitVector& b : {b0_along_z, oblique_b0}) expect_sources_outside_do_not_matter(short_run, b, 0.55, 1.05, 0.25);
+    for (const UnitVector& b : {b0_along_z, oblique_b0}) expect_sources_outside_do_not_matter(short_run, b, 0.5, 1.05, 0.25);
 }
 
-TEST(Tfi, TellsTwoObjectsApart) { expect_two_objects_are_told_apart(short_run, 0.3); }
+// Few iterations, and sources outside may take a part: half of the difference, with the right sign, is what is left.
+TEST(Tfi, TellsTwoObjectsApart) { expect_two_objects_are_told_apart(short_run, 0.4); }
 
 TEST(Tfi, AConstantFieldIsNoSusceptibility)
 {
