@@ -131,17 +131,24 @@ extern const Method tv_method;
 constinit const Method tv_method{
     .name = "tv",
     .help = "total variation by ADMM, weighted by noise and guided by edges of the magnitude where they are known: accurate",
-    .parameters = "lambda 2e-4 ppm times the voxel size (1e-4 without magnitude), down to a fifth at edges, rho 0.05, "
-                  "relaxation 1.6, at most 60 iterations, tolerance 5e-3",
+    .parameters = "lambda 2e-4 ppm times the voxel size (half without magnitude, half without known noise), down to a fifth at edges, "
+                  "rho 0.05, relaxation 1.6, at most 60 iterations, tolerance 5e-3",
     .sentence = "Susceptibility was computed by total variation regularisation, less where the magnitude has edges, solved with "
                 "the alternating direction method of multipliers.",
     .citation = "Bilgic et al., Magn. Reson. Med. 72(5):1444-1459, 2014, doi:10.1002/mrm.25029",
     .run = [](const Problem& p) {
         const bool guided = p.magnitude != nullptr;
         TvOptions options = tv_defaults(p.mask->grid(), guided ? Guidance::edges : Guidance::none);
+        // Even trust in the mask is more than none: the field outside is not known to be 0.
+        VolumeF even;
+        if (p.weight == nullptr) {
+            even = VolumeF(p.mask->grid(), 1.0F);
+            if (p.sigma_ppm == nullptr) options.lambda *= 0.5;  // no noise is known of
+        }
         if (p.lambda > 0.0) options.lambda = p.lambda;
         const VolumeF guide = guided ? edge_guide(*p.magnitude, *p.mask) : VolumeF();
-        return tv(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer, guided ? &guide : nullptr);
+        return tv(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight != nullptr ? p.weight : &even, p.observer,
+                  guided ? &guide : nullptr);
     }};
 
 }  // namespace qsmpi::inversion

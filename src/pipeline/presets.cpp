@@ -22,30 +22,25 @@ constexpr Preset table[] = {
         "background_rounds": 5
     })"},
 
-    {"gre", "3-D gradient echo: mask from the phase, PDF, RTS", R"({
+    {"gre", "3-D gradient echo: mask from the phase", R"({
         "mask": "quality",
-        "mask_erosion_mm": 2,
-        "background": "pdf",
-        "inversion": "rts"
+        "mask_erosion_mm": 2
     })"},
 
-    {"epi", "3-D echo planar imaging: stricter mask from phase and magnitude, PDF, RTS", R"({
-        "mask_erosion_mm": 3,
-        "background": "pdf",
-        "inversion": "rts"
+    {"epi", "3-D echo planar imaging: stricter mask from phase and magnitude", R"({
+        "mask_erosion_mm": 3
     })"},
 
-    {"bet", "mask from the magnitude alone, PDF, RTS", R"({
-        "mask": "magnitude",
-        "mask_erosion_mm": 3,
-        "background": "pdf",
-        "inversion": "rts"
+    {"bet", "mask inside the surface of the brain in the magnitude", R"({
+        "mask": "bet, fill",
+        "mask_erosion_mm": 1
     })"},
 
-    {"fast", "a look at the data in the least time: V-SHARP, TKD", R"({
+    {"fast", "a look at the data in the least time: one round of background removal, TKD", R"({
         "field_map": "average",
-        "background": "vsharp",
-        "inversion": "tkd"
+        "background_rounds": 1,
+        "inversion": "tkd",
+        "r2star": "off"
     })"},
 
     {"body", "not a brain: mask from the phase by a fixed threshold, no anatomical step", R"({
