@@ -132,8 +132,8 @@ class Stage(StageCase):
         run("stage", "dipole", folder, self.path("out"), "--reference", "mean")
         said = json.loads(self.read("out/chimap.json"))
         self.assertEqual((said["Preset"], said["Stage"]), ("fast", "dipole"))
-        chosen = {k: said["Parameters"][k] for k in ("inversion", "inversion_lambda", "reference", "background")}
-        self.assertEqual(chosen, {"inversion": "rts", "inversion_lambda": 0.2, "reference": "mean", "background": "vsharp"})
+        chosen = {k: said["Parameters"][k] for k in ("inversion", "inversion_lambda", "reference", "background_rounds")}
+        self.assertEqual(chosen, {"inversion": "rts", "inversion_lambda": 0.2, "reference": "mean", "background_rounds": 1})
 
     def test_of_one_echo_takes_a_3d_phase_and_one_number_for_te(self):
         self.folder_of("mask")

@@ -146,7 +146,7 @@ TEST(Presets, ASlipIsAnsweredWithTheNearestWord)
 TEST(StageHashes, DoNotAskHowAValueCameAbout)
 {
     EXPECT_EQ(stage_hashes(job_with({{"preset", "fast"}})),
-              stage_hashes(job_with({{"field_map", "average"}, {"background", "vsharp"}, {"inversion", "tkd"}})));
+              stage_hashes(job_with({{"field_map", "average"}, {"background_rounds", 1}, {"inversion", "tkd"}, {"r2star", "off"}})));
 }
 
 TEST(StageHashes, EveryOptionAltersItsStageAndAllLaterOnesOnly)
