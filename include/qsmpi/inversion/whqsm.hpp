@@ -25,7 +25,7 @@ struct WhqsmOptions {
 /// @return susceptibility [ppm], 0 outside the mask. A field that is not finite has weight 0
 /// @throws InputError if the grids differ, a weight is negative or not finite, or an option is out of its range
 ///
-/// About 4 F an iteration, where F is a pair of FFTs of the padded box; volumes of the box's size: 9, and 6 of the
+/// About 4.6 F an iteration, where F is a pair of FFTs of the padded box; volumes of the box's size: 9, and 6 of the
 /// padded size. Same bits for any number of threads.
 /// Milovic et al., Magn. Reson. Med. 81(2):1399-1411, 2019.
 [[nodiscard]] Result whqsm(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
