@@ -170,7 +170,9 @@ SpanResult run_span(const Span& span, SpanInput input, const ChainOptions& optio
 {
     validate(options);
     check(span, input, options);
-    const JobSpec spec = job_of(input, options);
+    JobSpec spec = job_of(input, options);
+    // R2* is no result of a span: only the search for cerebrospinal fluid may want it.
+    if (span.to != Artifact::chi || !needs_csf(options)) spec.options.r2star = "off";
     Chain chain(spec);
     fill(chain, span, input);
     run_stages(chain, span);

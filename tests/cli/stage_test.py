@@ -189,7 +189,8 @@ class BadStageInput(StageCase):
         shape, values = read_nifti(self.truth("localppm"))
 
         def replaced(name, shape, values, task):
-            keep = open(os.path.join(folder, name), "rb").read()
+            with open(os.path.join(folder, name), "rb") as file:
+                keep = file.read()
             with gzip.open(os.path.join(folder, name), "wb", compresslevel=1) as file:
                 file.write(nifti_bytes(shape, values, (4.2, 4.2, 4.2)))
             text = self.refused(task)
