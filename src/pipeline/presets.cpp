@@ -44,8 +44,7 @@ constexpr Preset table[] = {
     })"},
 
     {"body", "not a brain: mask from the phase by a fixed threshold, no anatomical step", R"({
-        "mask": "quality",
-        "mask_quality_threshold": 0.25,
+        "mask": "quality 0.25, largest, fill",
         "mask_erosion_mm": 3
     })"},
 };

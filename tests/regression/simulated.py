@@ -16,10 +16,10 @@ from common import Checks, Workplace, arguments, nrmse_percent, run
 CASES = {  # preset, simulate-head options; NRMSE %, XSIM, deep grey slope measured
     "head_7t": ("default", ["--b0", "7", "--tes", "4,12,20,28"], 46.2, 0.637, 1.00),
     "head_7t_accurate": ("accurate", ["--b0", "7", "--tes", "4,12,20,28"], 45.2, 0.640, 1.01),
-    "head_3t_defaults": ("default", [], 44.5, 0.649, 1.00),
-    "oblique_anisotropic": ("default", ["--voxel", "1.6,1.6,3", "--tilt", "25", "--seed", "4"], 50.0, 0.593, 0.94),
+    "head_3t_defaults": ("default", [], 44.1, 0.649, 1.00),
+    "oblique_anisotropic": ("default", ["--voxel", "1.6,1.6,3", "--tilt", "25", "--seed", "4"], 49.1, 0.593, 0.94),
     "bipolar_siemens_integer": ("default", ["--bipolar", "--raw-siemens", "--b0", "7", "--tes", "4,9,14,19", "--seed", "3"],
-                                52.1, 0.546, 0.95),
+                                45.8, 0.599, 1.05),
 }
 
 
