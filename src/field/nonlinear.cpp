@@ -214,45 +214,46 @@ struct RandomEffects {
 };
 
 /// @param phase, precision  of each echo: wrapped phase and m^2 / sigma^2
+/// @param residual          room for one value an echo
 RandomEffects fit_random_effects(std::span<const float> times, std::span<const float> phase,
-                                 std::span<const float> precision, float rate, double expected)
+                                 std::span<const float> precision, std::span<float> residual, float rate,
+                                 float expected)
 {
-    constexpr int rounds = 3, bisections = 12;
+    constexpr int rounds = 3, bisections = 10;
     const std::size_t n = times.size();
-    double information = 0.0;
-    const auto weight = [&](std::size_t k, double tau_square) {
-        const auto w = static_cast<double>(precision[k]), t = static_cast<double>(times[k]);
-        return w / (1.0 + w * t * t * tau_square);
+    const auto weight = [&](std::size_t k, float tau_square) {
+        return precision[k] / (1.0f + precision[k] * times[k] * times[k] * tau_square);
     };
+    const auto chi_square = [&](float tau_square) {
+        float sum = 0.0f;
+        for (std::size_t k = 0; k < n; ++k) sum += weight(k, tau_square) * residual[k] * residual[k];
+        return sum;
+    };
+    float information = 0.0f;
     for (int round = 0; round < rounds; ++round) {
-        const auto residual = [&](std::size_t k) {
-            return static_cast<double>(wrapped(phase[k] - rate * times[k]));
-        };
-        const auto chi_square = [&](double tau_square) {
-            double sum = 0.0;
-            for (std::size_t k = 0; k < n; ++k) sum += weight(k, tau_square) * residual(k) * residual(k);
-            return sum;
-        };
-        // tau^2 between nothing and a turn at the last echo, on a logarithmic scale.
-        double low = 1e-8, high = 40.0;
-        double tau_square = 0.0;
-        if (chi_square(low) > expected) {
+        for (std::size_t k = 0; k < n; ++k) residual[k] = wrapped(phase[k] - rate * times[k]);
+        // tau between nothing and a turn at the last echo, on a logarithmic scale.
+        float low = 1e-4f, high = 6.3f;
+        if (chi_square(low * low) <= expected) {
+            high = 0.0f;
+        } else {
             for (int b = 0; b < bisections; ++b) {
-                const double middle = std::sqrt(low * high);
-                (chi_square(middle) > expected ? low : high) = middle;
+                const float middle = std::sqrt(low * high);
+                (chi_square(middle * middle) > expected ? low : high) = middle;
             }
-            tau_square = high;
         }
-        double gradient = 0.0;
-        information = 0.0;
+        float gradient = 0.0f;
+        information = 0.0f;
         for (std::size_t k = 0; k < n; ++k) {
-            const double wt = weight(k, tau_square) * static_cast<double>(times[k]);
-            gradient += wt * residual(k);
-            information += wt * static_cast<double>(times[k]);
+            const float wt = weight(k, high * high) * times[k];
+            gradient += wt * residual[k];
+            information += wt * times[k];
         }
-        rate += static_cast<float>(gradient / information);
+        const float step = gradient / information;
+        rate += step;
+        if (std::abs(step) < 1e-3f) break;  // rad at the last echo
     }
-    return {rate, static_cast<float>(information)};
+    return {rate, information};
 }
 
 }  // namespace
@@ -276,7 +277,7 @@ FieldMap nonlinear_fit(std::span<const VolumeF> wrapped_phase_rad, std::span<con
     parallel::for_blocks(start_hz.size(), [&](std::size_t block_begin, std::size_t block_end) {
         ChunkFit fit(times, noise), bad(times, noise);
         Chunk rate{}, cost{}, rest{};
-        std::vector<float> phases(n_echoes), precisions(n_echoes);
+        std::vector<float> phases(n_echoes), precisions(n_echoes), residuals(n_echoes);
         for (std::size_t begin = block_begin; begin < block_end; begin += chunk_voxels) {
             const std::size_t n = std::min(chunk_voxels, block_end - begin);
             fit.load(wrapped_phase_rad, magnitude, begin, n);
@@ -299,8 +300,7 @@ FieldMap nonlinear_fit(std::span<const VolumeF> wrapped_phase_rad, std::span<con
                 if (n_echoes > 1 && cost[i] > expected * noise * noise &&
                     fit.signal(i) > least_signal_to_search * noise * noise) {
                     fit.echoes_of(i, phases, precisions);
-                    found =
-                        fit_random_effects(times, phases, precisions, rate[i], static_cast<double>(expected));
+                    found = fit_random_effects(times, phases, precisions, residuals, rate[i], expected);
                 }
                 map.field_hz[begin + i] = known ? found.rate * hz_per_rate : 0.0f;
                 map.sigma_hz[begin + i] =

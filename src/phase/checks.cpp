@@ -17,7 +17,7 @@ namespace
 {
 
 constexpr std::size_t edge = 8;
-constexpr std::size_t most_blocks = 4000;
+constexpr std::size_t most_blocks = 1000;
 constexpr std::size_t distance = 2;
 // Fewer pairs of equal weight than this agree by chance.
 constexpr double least_pairs = 24.0;

@@ -1,8 +1,10 @@
 // The decay of the magnitude over the echoes.
 #include <algorithm>
+#include <limits>
 
 #include "chain.hpp"
 #include "qsmpi/core/log.hpp"
+#include "qsmpi/core/parallel.hpp"
 #include "qsmpi/relaxometry/r2star.hpp"
 
 namespace qsmpi::pipeline {
@@ -12,6 +14,15 @@ bool has_magnitude(const io::Acquisition& acquisition)
 {
     return std::all_of(acquisition.echoes.begin(), acquisition.echoes.end(),
                        [](const io::Echo& e) { return e.magnitude.present() || e.real.present(); });
+}
+
+/// What is missing in an echo (exactly 0) says nothing of the decay.
+void leave_out_what_is_missing(std::vector<VolumeF>& magnitude)
+{
+    for (VolumeF& m : magnitude)
+        parallel::for_blocks(m.size(), [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i) m[i] = m[i] > 0.0f ? m[i] : std::numeric_limits<float>::quiet_NaN();
+        });
 }
 
 }  // namespace
@@ -51,6 +62,7 @@ void run_r2star(Chain& chain)
         const auto fit = method == "arlo" ? relaxometry::arlo
                          : method == "nlls" ? relaxometry::nonlinear
                                             : relaxometry::log_linear;
+        leave_out_what_is_missing(chain.magnitude);
         relaxometry::Relaxation relaxation = fit(chain.magnitude, chain.used_times_s, options);
         chain.r2star_per_s = std::make_shared<VolumeF>(std::move(relaxation.r2star_per_s));
         chain.s0 = std::make_shared<VolumeF>(std::move(relaxation.s0));

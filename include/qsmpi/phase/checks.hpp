@@ -19,7 +19,7 @@ struct Coherence {
 /// @param wrapped_phase_rad  any phase; voxels that are not finite do not count
 /// @param magnitude          null: all voxels alike
 /// @throws InputError if the grids differ
-/// Looks at some thousand blocks: milliseconds. 0 for fewer than 3 voxels along every axis.
+/// Looks at a thousand blocks at most: some 30 ms. 0 for fewer than 3 voxels along every axis.
 [[nodiscard]] Coherence coherence(const VolumeF& wrapped_phase_rad, const VolumeF* magnitude);
 
 /// Part of the steps between neighbours inside the mask that exceed half a turn after unwrapping. Where the true
