@@ -141,7 +141,8 @@ float EchoesInTime::expected_phase(std::span<const VolumeF> unwrapped, std::size
         const float m = magnitude_.empty() ? 1.0f : magnitude_[j][v];
         rate.add(m * m, static_cast<float>(times_s_[j] / times_s_[0]), unwrapped[j][v]);
     }
-    return rate.mmtt > 0.0f ? rate.mmtu / rate.mmtt * static_cast<float>(times_s_[k] / times_s_[0]) : unwrapped[k - 1][v];
+    if (!(rate.mmtt > 0.0f)) return unwrapped[k - 1][v];
+    return rate.mmtu / rate.mmtt * static_cast<float>(times_s_[k] / times_s_[0]);
 }
 
 void EchoesInTime::grow_into_gaps(const Mask& known, std::vector<VolumeF>& unwrapped) const

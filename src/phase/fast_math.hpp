@@ -1,7 +1,8 @@
 #pragma once
 #include <cmath>
 
-/// Sine, cosine and arc tangent of floats that compilers turn into vector code; the library's are called voxel by voxel.
+/// Sine, cosine and arc tangent that compilers turn into vector code; those of the library are called voxel by
+/// voxel.
 namespace qsmpi::phase
 {
 

@@ -244,8 +244,8 @@ void check_unwrapped(Chain& chain)
         });
         chain.note("separate_objects", objects);
         if (objects > 1 && chain.used_times_s.size() == 1)
-            chain.warn(str(objects, " separate objects and one echo: their fields are known only apart from each other, up to "
-                                    "multiples of 1/TE = ", std::round(1.0 / chain.used_times_s.front()), " Hz"));
+            chain.warn(str(objects, " separate objects and one echo: their fields are known only apart from each "
+                                    "other, up to multiples of 1/TE = ", std::round(1.0 / chain.used_times_s.front()), " Hz"));
     }
 
     // Steps count where there is signal, not in the margin.
