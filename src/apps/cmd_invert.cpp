@@ -13,7 +13,7 @@ int cmd_invert(const Arguments& arguments)
     FieldUnit unit;
     CommandLine line("invert", "susceptibility from a local field", "FIELD MASK OUT [options]",
                      "qsmpi invert local_field.nii.gz mask.nii.gz Chimap.nii.gz --unit hz --b0-tesla 3 --method tkd");
-    line.positional("FIELD", field_file, "local field, NIfTI; B0 is the scanner's z axis, from the affine");
+    line.positional("FIELD", field_file, "local field, or the total field for methods that start there, NIfTI; B0 is the scanner's z axis");
     line.positional("MASK", mask_file, "voxels to reconstruct, NIfTI");
     line.positional("OUT", out, "susceptibility, NIfTI, ppm");
     unit.add_to(line);

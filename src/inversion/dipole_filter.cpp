@@ -17,21 +17,27 @@ void DipoleFilter::apply(const VolumeF& in, VolumeF& out)
 void DipoleFilter::apply_rows(const Dims& in_dims, const numerics::RowSource& source, const Dims& out_dims,
                               const numerics::RowSink& sink)
 {
-    fft_.filter_rows(in_dims, source, out_dims, sink, [this](const Tile& tile) {
-        AlignedBuffer<float> factors(tile.nz * Tile::width);
-        kernel_.tile(tile, factors.data());
-        tile.multiply(factors.data());
-    }, work_);
+    fft_.filter_rows(
+        in_dims, source, out_dims, sink,
+        [this](const Tile& tile) {
+            AlignedBuffer<float> factors(tile.nz * Tile::width);
+            kernel_.tile(tile, factors.data());
+            tile.multiply(factors.data());
+        },
+        work_);
 }
 
 void DipoleFilter::apply_changed(const VolumeF& in, VolumeF& out, const Change& change)
 {
-    fft_.filter_tiles(in, out, [&](const Tile& tile) {
-        AlignedBuffer<float> factors(tile.nz * Tile::width);
-        kernel_.tile(tile, factors.data());
-        if (change) change(tile, factors.data());
-        tile.multiply(factors.data());
-    }, work_);
+    fft_.filter_tiles(
+        in, out,
+        [&](const Tile& tile) {
+            AlignedBuffer<float> factors(tile.nz * Tile::width);
+            kernel_.tile(tile, factors.data());
+            if (change) change(tile, factors.data());
+            tile.multiply(factors.data());
+        },
+        work_);
 }
 
 }  // namespace qsmpi::inversion::detail

@@ -5,7 +5,8 @@
 
 namespace qsmpi::inversion::detail {
 
-/// The dipole convolution D of volumes on a box, by FFTs of the padded grid. On volumes of one shape it is its own adjoint.
+/// The dipole convolution D of volumes on a box, by FFTs of the padded grid. On volumes of one shape it is its own
+/// adjoint.
 class DipoleFilter {
 public:
     /// @throws InputError if the direction is no unit vector

@@ -23,7 +23,8 @@ void check(const IlsqrOptions& o)
 {
     const auto ordered = [](double a, double b) { return a >= 0.0 && a <= b && b <= 1.0; };
     require(ordered(o.flat_quantile, o.steep_quantile),
-            str("ilsqr: quantiles ", o.flat_quantile, " and ", o.steep_quantile, " of the Laplacian; expected 0 to 1 in order"));
+            str("ilsqr: quantiles ", o.flat_quantile, " and ", o.steep_quantile,
+                " of the Laplacian; expected 0 to 1 in order"));
     require(ordered(o.smooth_gradient_quantile, o.edge_gradient_quantile),
             str("ilsqr: quantiles ", o.smooth_gradient_quantile, " and ", o.edge_gradient_quantile,
                 " of the gradient; expected 0 to 1 in order"));
@@ -31,7 +32,8 @@ void check(const IlsqrOptions& o)
     require(o.max_iterations > 0, str("ilsqr: ", o.max_iterations, " iterations; expected at least 1"));
     require(o.cone_threshold > 0.0 && o.cone_threshold < 2.0 / 3.0,
             str("ilsqr: cone threshold ", o.cone_threshold, " is outside (0, 2/3)"));
-    require(std::isfinite(o.smooth_mm) && o.smooth_mm > 0.0, str("ilsqr: radius ", o.smooth_mm, " mm; expected a positive length"));
+    require(std::isfinite(o.smooth_mm) && o.smooth_mm > 0.0,
+            str("ilsqr: radius ", o.smooth_mm, " mm; expected a positive length"));
 }
 
 /// 1 up to `low`, 0 from `high` on, linear in between.
@@ -53,7 +55,8 @@ VolumeF laplacian_magnitude(const VolumeF& field, const Mask& mask)
                 const std::size_t i = n.index(x, y, z);
                 float sum = 0.0F;
                 const auto add = [&](bool exists, std::size_t j, double spacing) {
-                    if (exists && mask[j] != 0) sum += (field[j] - field[i]) * static_cast<float>(1.0 / (spacing * spacing));
+                    if (exists && mask[j] != 0)
+                        sum += (field[j] - field[i]) * static_cast<float>(1.0 / (spacing * spacing));
                 };
                 add(x > 0, i - 1, h[0]);
                 add(x + 1 < n.nx, i + 1, h[0]);
@@ -77,8 +80,8 @@ VolumeF data_weight(const detail::Domain& domain, const VolumeF* weight, const I
     const VolumeF trust = weight == nullptr ? VolumeF() : numerics::crop(*weight, domain.box);
     for (std::size_t i = 0; i < w.size(); ++i) {
         const float t = domain.mask[i] == 0 ? 0.0F : trust.empty() ? 1.0F : trust[i];
-        require(t >= 0.0F && std::isfinite(t),
-                str("ilsqr: a weight in the mask is ", t, "; expected finite numbers from 0, 0 where the field is unknown"));
+        require(t >= 0.0F && std::isfinite(t), str("ilsqr: a weight in the mask is ", t,
+                                                   "; expected finite numbers from 0, 0 where the field is unknown"));
         w[i] = t * t * falling(w[i], low, high);
     }
     return w;
@@ -101,18 +104,21 @@ void clear_outside(const Mask& mask, VolumeF& v)
 }
 
 /// Step 1.
-detail::CgReport least_squares(DipoleFilter& dipole, const VolumeF& field, const VolumeF& w, const IlsqrOptions& o, VolumeF& x)
+detail::CgReport least_squares(DipoleFilter& dipole, const VolumeF& field, const VolumeF& w, const IlsqrOptions& o,
+                               VolumeF& x)
 {
     VolumeF scratch(field.grid()), residual(field.grid());
     multiply(w, field, scratch);
     dipole.apply(scratch, residual);
     x.fill(0.0F);
-    return detail::conjugate_gradients([&](const VolumeF& p, VolumeF& q) {
-        dipole.apply(p, scratch);
-        multiply(w, scratch, scratch);
-        dipole.apply(scratch, q);
-        return numerics::dot(p, q);
-    }, x, residual, o.max_iterations, o.tolerance);
+    return detail::conjugate_gradients(
+        [&](const VolumeF& p, VolumeF& q) {
+            dipole.apply(p, scratch);
+            multiply(w, scratch, scratch);
+            dipole.apply(scratch, q);
+            return numerics::dot(p, q);
+        },
+        x, residual, o.max_iterations, o.tolerance);
 }
 
 /// Quantiles 0.01 and 0.3 of |D(k)|, from every 7th frequency.
@@ -137,7 +143,8 @@ VolumeF edge_map(DipoleFilter& dipole, const detail::Domain& domain, const Ilsqr
     const double smallest_axis = std::min({static_cast<double>(padded.dims.nx - 1) / 2 * padded.voxel_mm[0],
                                            static_cast<double>(padded.dims.ny - 1) / 2 * padded.voxel_mm[1],
                                            static_cast<double>(padded.dims.nz - 1) / 2 * padded.voxel_mm[2]});
-    const bool ball_fits = o.smooth_mm + std::max({padded.voxel_mm[0], padded.voxel_mm[1], padded.voxel_mm[2]}) < smallest_axis;
+    const bool ball_fits =
+        o.smooth_mm + std::max({padded.voxel_mm[0], padded.voxel_mm[1], padded.voxel_mm[2]}) < smallest_axis;
     const std::vector<float> ball = ball_fits ? numerics::ball_spectrum(dipole.fft(), o.smooth_mm, dipole.work())
                                               : std::vector<float>(dipole.work().size(), 0.0F);
     // The paper's weight |D|^0.001, stretched over two of its quantiles, is a logarithm in all but name.
@@ -177,8 +184,10 @@ void set_edge_weights(const VolumeF& map, const Mask& mask, const IlsqrOptions& 
             if (has_next(axis, i)) values.push_back(std::abs(map[i + stride[axis]] - map[i]));
         if (values.empty()) continue;
         const auto per_mm = static_cast<float>(1.0 / map.grid().voxel_mm[static_cast<std::size_t>(axis)]);
-        low[static_cast<std::size_t>(axis)] = per_mm * static_cast<float>(numerics::quantile(values, o.smooth_gradient_quantile));
-        high[static_cast<std::size_t>(axis)] = per_mm * static_cast<float>(numerics::quantile(values, o.edge_gradient_quantile));
+        low[static_cast<std::size_t>(axis)] =
+            per_mm * static_cast<float>(numerics::quantile(values, o.smooth_gradient_quantile));
+        high[static_cast<std::size_t>(axis)] =
+            per_mm * static_cast<float>(numerics::quantile(values, o.edge_gradient_quantile));
     }
     gradient.set_weights(map, [&](int axis, std::size_t i, float g) {
         if (!has_next(axis, i)) return 0.0F;
@@ -188,8 +197,8 @@ void set_edge_weights(const VolumeF& map, const Mask& mask, const IlsqrOptions& 
 }
 
 /// Step 3: x <- x - artefact.
-detail::CgReport take_artefacts_away(DipoleFilter& dipole, const detail::WeightedGradient& gradient, const IlsqrOptions& o,
-                                     VolumeF& x)
+detail::CgReport take_artefacts_away(DipoleFilter& dipole, const detail::WeightedGradient& gradient,
+                                     const IlsqrOptions& o, VolumeF& x)
 {
     const auto threshold = static_cast<float>(o.cone_threshold);
     const auto cone = [&](const VolumeF& in, VolumeF& out) {
@@ -202,12 +211,14 @@ detail::CgReport take_artefacts_away(DipoleFilter& dipole, const detail::Weighte
     VolumeF scratch(x.grid()), other(x.grid()), artefact(x.grid(), 0.0F), residual(x.grid());
     gradient.apply(x, scratch);
     cone(scratch, residual);
-    const auto report = detail::conjugate_gradients([&](const VolumeF& p, VolumeF& q) {
-        cone(p, scratch);
-        gradient.apply(scratch, other);
-        cone(other, q);
-        return numerics::dot(p, q);
-    }, artefact, residual, o.max_iterations, o.tolerance);
+    const auto report = detail::conjugate_gradients(
+        [&](const VolumeF& p, VolumeF& q) {
+            cone(p, scratch);
+            gradient.apply(scratch, other);
+            cone(other, q);
+            return numerics::dot(p, q);
+        },
+        artefact, residual, o.max_iterations, o.tolerance);
     cone(artefact, scratch);
     parallel::for_blocks(x.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) x[i] -= scratch[i];
@@ -217,8 +228,8 @@ detail::CgReport take_artefacts_away(DipoleFilter& dipole, const detail::Weighte
 
 }  // namespace
 
-Result ilsqr(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk, const IlsqrOptions& options,
-             const VolumeF* weight, const Observer& observer)
+Result ilsqr(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+             const IlsqrOptions& options, const VolumeF* weight, const Observer& observer)
 {
     check(options);
     if (weight != nullptr) require_same_grid(local_field_ppm, *weight, "ilsqr: field and weight");

@@ -17,7 +17,8 @@ void check(const MediOptions& o, const MediInput& input)
 {
     const auto positive = [](double v) { return std::isfinite(v) && v > 0.0; };
     require(positive(o.lambda), str("medi: lambda ", o.lambda, " ppm mm; expected a positive number, such as 1e-4"));
-    require(o.edge_fraction >= 0.0 && o.edge_fraction < 1.0, str("medi: edge fraction ", o.edge_fraction, " is outside [0, 1)"));
+    require(o.edge_fraction >= 0.0 && o.edge_fraction < 1.0,
+            str("medi: edge fraction ", o.edge_fraction, " is outside [0, 1)"));
     require(positive(o.smoothing_ppm_per_mm),
             str("medi: smoothing ", o.smoothing_ppm_per_mm, " ppm/mm; expected a positive number"));
     require(std::isfinite(o.csf_lambda) && o.csf_lambda >= 0.0,
@@ -37,15 +38,17 @@ VolumeF squared_weights(const VolumeF* weight, const detail::Domain& domain)
     for (std::size_t i = 0; i < squared.size(); ++i) {
         const float value = domain.mask[i] == 0 ? 0.0F : w.empty() ? 1.0F : w[i];
         require(value >= 0.0F && std::isfinite(value),
-                str("medi: a weight in the mask is ", value, "; expected finite numbers from 0, 0 where the field is unknown"));
+                str("medi: a weight in the mask is ", value,
+                    "; expected finite numbers from 0, 0 where the field is unknown"));
         squared[i] = value * value;
     }
     return squared;
 }
 
-/// x <- a damped inverse of the weighted field, to start from: the norm's first weights need some gradients. The field enters
-/// as the data term sees it from x = 0, so that whole turns do not matter.
-void start(detail::DipoleFilter& dipole, const VolumeF& field, const VolumeF& squared_weight, double radians_per_ppm, VolumeF& x)
+/// x <- a damped inverse of the weighted field, to start from: the norm's first weights need some gradients. The
+/// field enters as the data term sees it from x = 0, so that whole turns do not matter.
+void start(detail::DipoleFilter& dipole, const VolumeF& field, const VolumeF& squared_weight, double radians_per_ppm,
+           VolumeF& x)
 {
     constexpr float damping = 0.05F;
     const auto s = static_cast<float>(radians_per_ppm);
@@ -67,8 +70,8 @@ MediOptions medi_defaults(const Grid& grid)
     return {.lambda = 1e-4 * std::cbrt(h[0] * h[1] * h[2])};
 }
 
-Result medi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk, const MediInput& input,
-            const MediOptions& options, const Observer& observer)
+Result medi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+            const MediInput& input, const MediOptions& options, const Observer& observer)
 {
     check(options, input);
     if (input.weight != nullptr) require_same_grid(local_field_ppm, *input.weight, "medi: field and weight");
@@ -104,8 +107,8 @@ Result medi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& 
     while (!result.converged && result.iterations < options.max_iterations) {
         problem.descent(x, residual);
         step.fill(0.0F);
-        detail::conjugate_gradients([&](const VolumeF& p, VolumeF& q) { return problem.curvature(p, q); }, step, residual,
-                                    options.cg_iterations, options.cg_tolerance);
+        detail::conjugate_gradients([&](const VolumeF& p, VolumeF& q) { return problem.curvature(p, q); }, step,
+                                    residual, options.cg_iterations, options.cg_tolerance);
         parallel::for_blocks(x.size(), [&](std::size_t begin, std::size_t end) {
             for (std::size_t i = begin; i < end; ++i) x[i] += step[i];
         });
@@ -128,11 +131,13 @@ extern const Method medi_method;
 constinit const Method medi_method{
     .name = "medi",
     .help = "morphology enabled dipole inversion (MEDI): edges of the magnitude are spared, fluid can be the zero",
-    .parameters = "lambda 1e-4 ppm times the voxel size, 30 % edges, at most 10 steps of 20 CG iterations, tolerance 0.1",
+    .parameters =
+        "lambda 1e-4 ppm times the voxel size, 30 % edges, at most 10 steps of 20 CG iterations, tolerance 0.1",
     .sentence = "Susceptibility was computed by morphology enabled dipole inversion.",
-    .citation = "Liu T. et al., Magn. Reson. Med. 69(2):467-476, 2013, doi:10.1002/mrm.24272; "
-                "Liu J. et al., NeuroImage 59(3):2560-2568, 2012, doi:10.1016/j.neuroimage.2011.08.082; "
-                "Liu Z. et al., Magn. Reson. Med. 79(5):2795-2803, 2018, doi:10.1002/mrm.26946",
+    .citation =
+        "Liu T. et al., Magn. Reson. Med. 69(2):467-476, 2013, doi:10.1002/mrm.24272; "
+        "Liu J. et al., NeuroImage 59(3):2560-2568, 2012, doi:10.1016/j.neuroimage.2011.08.082; "
+        "Liu Z. et al., Magn. Reson. Med. 79(5):2795-2803, 2018, doi:10.1002/mrm.26946",
     .run = [](const Problem& p) {
         MediOptions options = medi_defaults(p.mask->grid());
         if (p.lambda > 0.0) options.lambda = p.lambda;

@@ -19,7 +19,10 @@ double in_order(const std::vector<double>& parts)
 }
 
 /// sin(s r) / s and (1 - cos(s r)) / s^2, with their limits at s = 0.
-float sine(float r, float s) { return s > 0.0F ? std::sin(s * r) / s : r; }
+float sine(float r, float s)
+{
+    return s > 0.0F ? std::sin(s * r) / s : r;
+}
 float half_square(float r, float s)
 {
     if (s <= 0.0F) return 0.5F * r * r;
@@ -30,7 +33,8 @@ float half_square(float r, float s)
 }  // namespace
 
 MediProblem::MediProblem(DipoleFilter& dipole, const VolumeF& field_ppm, VolumeF squared_weight,
-                         Volume<std::uint8_t> edges, const Mask* csf_mask, double radians_per_ppm, const MediOptions& options)
+                         Volume<std::uint8_t> edges, const Mask* csf_mask, double radians_per_ppm,
+                         const MediOptions& options)
     : dipole_(dipole),
       field_ppm_(field_ppm),
       squared_weight_(std::move(squared_weight)),

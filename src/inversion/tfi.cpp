@@ -78,10 +78,13 @@ VolumeF squared_weights(const VolumeF& field, const Mask& data, const VolumeF& s
                 const std::size_t i = n.index(x, y, z);
                 if (data[i] == 0) continue;
                 const double depth = static_cast<double>(depth_mm[i]);
-                const double rim = depth <= 1.1 * layer_mm ? o.rim_error_ppm : depth <= 2.1 * layer_mm ? o.second_rim_error_ppm : 0.0;
+                const double rim = depth <= 1.1 * layer_mm   ? o.rim_error_ppm
+                                   : depth <= 2.1 * layer_mm ? o.second_rim_error_ppm
+                                                             : 0.0;
                 const double noise = sigma.empty() ? 0.0 : static_cast<double>(sigma[i]);
-                const double variance = square(o.model_error_ppm) + square(rim) + square(noise) +
-                                        square(o.steepness_error * static_cast<double>(steepness(field, data, x, y, z)));
+                const double variance =
+                    square(o.model_error_ppm) + square(rim) + square(noise) +
+                    square(o.steepness_error * static_cast<double>(steepness(field, data, x, y, z)));
                 weight[i] = std::isfinite(variance) ? static_cast<float>(square(o.model_error_ppm) / variance) : 0.0F;
             }
     });
@@ -112,8 +115,9 @@ Result tfi(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b
     const Mask inside = numerics::crop(mask, box);
     VolumeF field = numerics::crop(total_field_ppm, box);
     const VolumeF magnitude = input.magnitude == nullptr ? VolumeF() : numerics::crop(*input.magnitude, box);
-    const double signal_limit =
-        magnitude.empty() ? std::numeric_limits<double>::infinity() : options.signal_fraction * numerics::median_inside(magnitude, inside);
+    const double signal_limit = magnitude.empty()
+                                    ? std::numeric_limits<double>::infinity()
+                                    : options.signal_fraction * numerics::median_inside(magnitude, inside);
     Mask data(inside.grid());
     Volume<std::uint8_t> regions(inside.grid());
     for (std::size_t i = 0; i < data.size(); ++i) {
@@ -122,7 +126,8 @@ Result tfi(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b
         const bool signal = !magnitude.empty() && static_cast<double>(magnitude[i]) > signal_limit;
         regions[i] = inside[i] != 0 ? detail::tfi_inside : signal ? detail::tfi_tissue : detail::tfi_void;
     }
-    VolumeF weight = squared_weights(field, data, input.sigma_ppm == nullptr ? VolumeF() : numerics::crop(*input.sigma_ppm, box), options);
+    VolumeF weight = squared_weights(
+        field, data, input.sigma_ppm == nullptr ? VolumeF() : numerics::crop(*input.sigma_ppm, box), options);
 
     const Grid padded = numerics::padded_grid(field.grid(), 0.0, options.pad_fraction);
     detail::DipoleFilter dipole(padded, b0_direction_ijk);
@@ -135,11 +140,12 @@ Result tfi(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b
     result.converged = false;
     while (!result.converged && result.iterations < options.max_iterations) {
         // Large for the background, small for the inside: what one leaves undone the other does.
-        problem.set_preconditioner(result.iterations % 2 == 0 ? options.first_preconditioner : options.preconditioner, y);
+        problem.set_preconditioner(result.iterations % 2 == 0 ? options.first_preconditioner : options.preconditioner,
+                                   y);
         problem.descent(y, residual);
         const int n_cg = result.iterations == 0 ? options.first_cg_iterations : options.cg_iterations;
-        detail::conjugate_gradients([&](const VolumeF& p, VolumeF& q) { return problem.curvature(p, q); }, y, residual, n_cg,
-                                    options.cg_tolerance);
+        detail::conjugate_gradients([&](const VolumeF& p, VolumeF& q) { return problem.curvature(p, q); }, y, residual,
+                                    n_cg, options.cg_tolerance);
         std::swap(x, before);
         problem.map(y, x);
         struct Sums {
@@ -174,15 +180,17 @@ extern const Method tfi_method;
 constinit const Method tfi_method{
     .name = "tfi",
     .help = "total field inversion: sources inside and outside the mask together, no background removal needed",
-    .parameters = "lambda 2e-4 ppm times the voxel size, P 30 and 20 by turns, 5 reweightings of at most 60, then 40 CG iterations, 30 % edges",
+    .parameters =
+        "lambda 2e-4 ppm times the voxel size, P 30 and 10 by turns, 5 reweightings of at most 60, then 40 CG "
+        "iterations, 30 % edges",
     .sentence = "Susceptibility was computed by preconditioned total field inversion.",
     .citation = "Liu Z. et al., Magn. Reson. Med. 78(1):303-315, 2017, doi:10.1002/mrm.26331",
     .input = Input::total_field,
     .run = [](const Problem& p) {
         TfiOptions options = tfi_defaults(p.mask->grid());
         if (p.lambda > 0.0) options.lambda = p.lambda;
-        return tfi(*p.field_ppm, *p.mask, p.b0_direction_ijk, {.sigma_ppm = p.sigma_ppm, .magnitude = p.magnitude}, options,
-                   p.observer);
+        return tfi(*p.field_ppm, *p.mask, p.b0_direction_ijk, {.sigma_ppm = p.sigma_ppm, .magnitude = p.magnitude},
+                   options, p.observer);
     }};
 
 }  // namespace qsmpi::inversion

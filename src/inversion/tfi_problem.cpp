@@ -47,8 +47,10 @@ void TfiProblem::set_sizes(double preconditioner_ppm)
 {
     const double prior = model_error_ppm_ * preconditioner_ppm / void_size_ppm_;
     const double inside = model_error_ppm_ / inside_size_ppm_;
-    size_ = {static_cast<float>(preconditioner_ppm), static_cast<float>(preconditioner_ppm * tissue_size_ppm_ / void_size_ppm_), 1.0F};
-    ridge_ = {static_cast<float>(prior * prior), static_cast<float>(prior * prior), static_cast<float>(inside * inside)};
+    size_ = {static_cast<float>(preconditioner_ppm),
+             static_cast<float>(preconditioner_ppm * tissue_size_ppm_ / void_size_ppm_), 1.0F};
+    ridge_ = {static_cast<float>(prior * prior), static_cast<float>(prior * prior),
+              static_cast<float>(inside * inside)};
 }
 
 void TfiProblem::set_preconditioner(double preconditioner_ppm, VolumeF& y)
@@ -133,7 +135,8 @@ double TfiProblem::back(const VolumeF& p, float sign, VolumeF& out)
             for (; i < padded_.nx; ++i) to[i] = size_[tfi_void] * to[i] + ridge_[tfi_void] * from[i];
             double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
-            for (std::size_t j = 0; j < padded_.nx; ++j) sum += static_cast<double>(from[j]) * static_cast<double>(to[j]);
+            for (std::size_t j = 0; j < padded_.nx; ++j)
+                sum += static_cast<double>(from[j]) * static_cast<double>(to[j]);
             products[row + padded_.ny * z] = sum;
         });
     return in_order(products);
@@ -145,7 +148,8 @@ void TfiProblem::descent(const VolumeF& y, VolumeF& out)
     const std::size_t stride[3] = {1, box_.nx, box_.nx * box_.ny};
     norm_.set_weights(inner_, [&](int axis, std::size_t i, float g) {
         const std::size_t at = i / stride[axis] % box_[axis];
-        const bool in_mask = regions_[i] == tfi_inside && at + 1 < box_[axis] && regions_[i + stride[axis]] == tfi_inside;
+        const bool in_mask =
+            regions_[i] == tfi_inside && at + 1 < box_[axis] && regions_[i + stride[axis]] == tfi_inside;
         if (!in_mask || (edges_[i] >> axis & 1) != 0) return 0.0F;
         return lambda_ / std::sqrt(g * g + smoothing_ * smoothing_);
     });

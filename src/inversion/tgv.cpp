@@ -21,7 +21,8 @@ void check(const TgvOptions& o)
     const auto positive = [](double v) { return std::isfinite(v) && v > 0.0; };
     require(positive(o.alpha1), str("tgv: alpha1 ", o.alpha1, " ppm mm; expected a positive number, such as 2e-5"));
     require(positive(o.alpha0), str("tgv: alpha0 ", o.alpha0, " ppm mm^2; expected a positive number, such as 7e-5"));
-    require(std::isfinite(o.rim_voxels) && o.rim_voxels >= 0.0, str("tgv: rim of ", o.rim_voxels, " voxels; expected a number from 0"));
+    require(std::isfinite(o.rim_voxels) && o.rim_voxels >= 0.0,
+            str("tgv: rim of ", o.rim_voxels, " voxels; expected a number from 0"));
     require(o.relaxation >= 1.0 && o.relaxation < 2.0, str("tgv: relaxation ", o.relaxation, " is outside [1, 2)"));
     require(o.max_iterations > 0, str("tgv: ", o.max_iterations, " iterations; expected at least 1"));
     require(o.tolerance >= 0.0, str("tgv: tolerance ", o.tolerance, "; expected a number from 0"));
@@ -58,8 +59,8 @@ TgvOptions tgv_defaults(const Grid& grid, double radians_per_ppm)
     return {.alpha1 = 0.0005 * h / s, .alpha0 = 0.0015 * h * h / s};
 }
 
-Result tgv(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk, const TgvOptions& options,
-           const VolumeF* weight, const Observer& observer)
+Result tgv(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+           const TgvOptions& options, const VolumeF* weight, const Observer& observer)
 {
     check(options);
     require_same_grid(total_field_ppm, mask, "tgv: field and mask");
@@ -75,8 +76,8 @@ Result tgv(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b
     for (std::size_t i = 0; i < inside.size(); ++i) {
         if (inside[i] == 0) continue;
         const float w = squared_weight[i];
-        require(w >= 0.0F && std::isfinite(w),
-                str("tgv: a weight in the mask is ", w, "; expected finite numbers from 0, 0 where the field is unknown"));
+        require(w >= 0.0F && std::isfinite(w), str("tgv: a weight in the mask is ", w,
+                                                   "; expected finite numbers from 0, 0 where the field is unknown"));
         squared_weight[i] = w * w;
         if (!std::isfinite(field[i])) inside[i] = 0;
     }
@@ -111,7 +112,8 @@ extern const Method tgv_method;
 constinit const Method tgv_method{
     .name = "tgv",
     .help = "single step from the total field by total generalised variation: no background removal needed",
-    .parameters = "alpha1 0.0005 (lambda), alpha0 0.0015 for phase in radians and 1 mm; at most 500 iterations, tolerance 1e-3",
+    .parameters =
+        "alpha1 0.0005 (lambda), alpha0 0.0015 for phase in radians and 1 mm; at most 1000 iterations, tolerance 1e-4",
     .sentence = "Susceptibility was computed from the total field in a single step by total generalised variation.",
     .citation = "Langkammer et al., NeuroImage 111:622-630, 2015, doi:10.1016/j.neuroimage.2015.02.041",
     .input = Input::total_field,

@@ -11,9 +11,13 @@ namespace {
 
 constexpr float half_root = 0.70710678F;  // what the off-diagonal of E, counted twice, adds to either of its parts
 constexpr std::size_t slab_thickness = 12;
-constexpr std::size_t kept_slices = 7;  // of extrapolated variables: 2 at each end of a slab for its neighbours, 3 on the way
+constexpr std::size_t kept_slices =
+    7;  // of extrapolated variables: 2 at each end of a slab for its neighbours, 3 on the way
 
-double sum_of(const std::array<float, 3>& a) { return static_cast<double>(a[0]) + static_cast<double>(a[1]) + static_cast<double>(a[2]); }
+double sum_of(const std::array<float, 3>& a)
+{
+    return static_cast<double>(a[0]) + static_cast<double>(a[1]) + static_cast<double>(a[2]);
+}
 
 /// Zeros, written in parallel so that pages lie where they will be used.
 VolumeF zeros(const Grid& grid)
@@ -43,7 +47,8 @@ TgvSolver::TgvSolver(const Mask& mask, const UnitVector& b, const VolumeF& squar
       v_{zeros(mask.grid()), zeros(mask.grid()), zeros(mask.grid())},
       eta_(zeros(mask.grid())),
       p_{zeros(mask.grid()), zeros(mask.grid()), zeros(mask.grid())},
-      q_{zeros(mask.grid()), zeros(mask.grid()), zeros(mask.grid()), zeros(mask.grid()), zeros(mask.grid()), zeros(mask.grid())},
+      q_{zeros(mask.grid()), zeros(mask.grid()), zeros(mask.grid()),
+         zeros(mask.grid()), zeros(mask.grid()), zeros(mask.grid())},
       changes_(n_.ny * n_.nz),
       norms_(n_.ny * n_.nz)
 {
@@ -54,7 +59,9 @@ TgvSolver::TgvSolver(const Mask& mask, const UnitVector& b, const VolumeF& squar
         box_[a] = static_cast<float>((1.0 / 3.0 - b[a] * b[a]) / (h_[a] * h_[a]));
         box_size += 2.0 * std::abs(static_cast<double>(box_[a]));
     }
-    const auto cross = [&](std::size_t i, std::size_t j) { return static_cast<float>(-2.0 * b[i] * b[j] / (4.0 * h_[i] * h_[j])); };
+    const auto cross = [&](std::size_t i, std::size_t j) {
+        return static_cast<float>(-2.0 * b[i] * b[j] / (4.0 * h_[i] * h_[j]));
+    };
     cross_ = {cross(0, 1), cross(0, 2), cross(1, 2)};
     box_size += 2.0 * std::abs(static_cast<double>(box_[0] + box_[1] + box_[2]));
     for (const float c : cross_) box_size += 4.0 * std::abs(static_cast<double>(c));
@@ -69,8 +76,8 @@ TgvSolver::TgvSolver(const Mask& mask, const UnitVector& b, const VolumeF& squar
     make_slabs();
 }
 
-// Sums of absolute values over the rows and columns of the operator, each variable in its expected size (Pock & Chambolle,
-// ICCV 2011): any sizes give convergence, good ones give it fast.
+// Sums of absolute values over the rows and columns of the operator, each variable in its expected size (Pock &
+// Chambolle, ICCV 2011): any sizes give convergence, good ones give it fast.
 void TgvSolver::set_steps(double p_scale)
 {
     const Settings& s = settings_;
@@ -125,7 +132,8 @@ void TgvSolver::mark(const Mask& mask, bool oblique)
 
 void TgvSolver::make_slabs()
 {
-    // The outermost slices are margin. The division does not depend on the threads, nor does any result on the division.
+    // The outermost slices are margin. The division does not depend on the threads, nor does any result on the
+    // division.
     const std::size_t n_inner = n_.nz - 2, n_slabs = std::max<std::size_t>(1, n_inner / slab_thickness);
     slab_of_.assign(n_.nz, 0);
     for (std::size_t k = 0; k < n_slabs; ++k) {
@@ -169,7 +177,8 @@ void TgvSolver::set_field(const VolumeF& field_ppm)
             if (!is_free(0, i)) continue;
             float sum = 0.0F;
             for (std::size_t a = 0; a < 3; ++a)
-                sum += ((field_ppm[i + stride[a]] - field_ppm[i]) - (field_ppm[i] - field_ppm[i - stride[a]])) * second_[a];
+                sum += ((field_ppm[i + stride[a]] - field_ppm[i]) - (field_ppm[i] - field_ppm[i - stride[a]])) *
+                       second_[a];
             data_[i] = sum;
             part += {1.0, std::abs(static_cast<double>(sum))};
         }
@@ -177,13 +186,14 @@ void TgvSolver::set_field(const VolumeF& field_ppm)
     });
     // p is at most alpha1, and chi about as large as the field it makes: so their ratio comes from the data.
     const double chi_size = sums.n > 0.0 ? sums.size / sums.n / laplacian_size_ : 0.0;
-    if (chi_size > 0.0) set_steps(std::clamp(settings_.p_scale_per_ratio * static_cast<double>(alpha1_) / chi_size, 1e-4, 1.0));
+    if (chi_size > 0.0)
+        set_steps(std::clamp(settings_.p_scale_per_ratio * static_cast<double>(alpha1_) / chi_size, 1e-4, 1.0));
 }
 
 double TgvSolver::step(bool measure)
 {
-    // Duals of a slice may change once the primal slices around it have been made from their old values. Those at the ends of a
-    // slab wait for the neighbours.
+    // Duals of a slice may change once the primal slices around it have been made from their old values. Those at the
+    // ends of a slab wait for the neighbours.
     parallel::for_each(slabs_.size(), [&](std::size_t k) {
         const auto [first, last] = slabs_[k];
         for (std::size_t z = first; z <= last; ++z) {
@@ -285,12 +295,16 @@ void TgvSolver::primal_row(std::size_t y, std::size_t z, const Bars& out, bool m
                 *xz = q_[4].data() + at, *yz = q_[5].data() + at;
     float *vx = v_[0].data() + at, *vy = v_[1].data() + at, *vz = v_[2].data() + at;
     float *bar_x = out.variable[2] + in_slice, *bar_y = out.variable[3] + in_slice, *bar_z = out.variable[4] + in_slice;
-    const float *yy_back = yy + sy, *xy_back = xy + sy, *yz_back = yz + sy, *zz_up = zz + sz, *xz_up = xz + sz, *yz_up = yz + sz;
+    const float *yy_back = yy + sy, *xy_back = xy + sy, *yz_back = yz + sy, *zz_up = zz + sz, *xz_up = xz + sz,
+                *yz_up = yz + sz;
 #pragma omp simd
     for (std::size_t i = begin; i < end; ++i) {
-        update(vx, bar_x, i, px[i] + rx * (xx[i + 1] - xx[i]) + s * (ry * (xy_back[i] - xy[i]) + rz * (xz_up[i] - xz[i])));
-        update(vy, bar_y, i, py[i] + ry * (yy_back[i] - yy[i]) + s * (rx * (xy[i + 1] - xy[i]) + rz * (yz_up[i] - yz[i])));
-        update(vz, bar_z, i, pz[i] + rz * (zz_up[i] - zz[i]) + s * (rx * (xz[i + 1] - xz[i]) + ry * (yz_back[i] - yz[i])));
+        update(vx, bar_x, i,
+               px[i] + rx * (xx[i + 1] - xx[i]) + s * (ry * (xy_back[i] - xy[i]) + rz * (xz_up[i] - xz[i])));
+        update(vy, bar_y, i,
+               py[i] + ry * (yy_back[i] - yy[i]) + s * (rx * (xy[i + 1] - xy[i]) + rz * (yz_up[i] - yz[i])));
+        update(vz, bar_z, i,
+               pz[i] + rz * (zz_up[i] - zz[i]) + s * (rx * (xz[i + 1] - xz[i]) + ry * (yz_back[i] - yz[i])));
     }
 }
 
@@ -303,9 +317,12 @@ void TgvSolver::dual_row(std::size_t y, std::size_t z, const Bars& below, const 
     const auto sy = static_cast<std::ptrdiff_t>(n_.nx);
     const float rho = relaxation_, rx = r_[0], ry = r_[1], rz = r_[2];
     const std::uint16_t* code = code_.data() + at;
-    const auto row = [&](const Bars& b, std::size_t variable) -> const float* { return b.variable[variable] + in_slice; };
+    const auto row = [&](const Bars& b, std::size_t variable) -> const float* {
+        return b.variable[variable] + in_slice;
+    };
     const auto open = [code](std::size_t i, unsigned bit) { return (code[i] & bit) != 0 ? 1.0F : 0.0F; };
-    const float *chi = row(here, 1), *chi_up = row(above, 1), *chi_down = row(below, 1), *chi_back = chi + sy, *chi_front = chi - sy;
+    const float *chi = row(here, 1), *chi_up = row(above, 1), *chi_down = row(below, 1), *chi_back = chi + sy,
+                *chi_front = chi - sy;
     {
         const float *psi = row(here, 0), *psi_up = row(above, 0), *psi_down = row(below, 0), *psi_back = psi + sy,
                     *psi_front = psi - sy;
@@ -347,8 +364,8 @@ void TgvSolver::dual_row(std::size_t y, std::size_t z, const Bars& below, const 
     const float sigma = steps_.q, off = half_root * steps_.q, alpha = alpha0_;
     float *xx = q_[0].data() + at, *yy = q_[1].data() + at, *zz = q_[2].data() + at, *xy = q_[3].data() + at,
           *xz = q_[4].data() + at, *yz = q_[5].data() + at;
-    const float *vx_front = vx - sy, *vy_front = vy - sy, *vz_front = vz - sy, *vx_down = row(below, 2), *vy_down = row(below, 3),
-                *vz_down = row(below, 4);
+    const float *vx_front = vx - sy, *vy_front = vy - sy, *vz_front = vz - sy, *vx_down = row(below, 2),
+                *vy_down = row(below, 3), *vz_down = row(below, 4);
 #pragma omp simd
     for (std::size_t i = begin; i < end; ++i) {
         const float nxx = xx[i] + open(i, 32U) * sigma * rx * (vx[i] - vx[i - 1]);

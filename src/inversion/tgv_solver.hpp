@@ -8,21 +8,21 @@
 namespace qsmpi::inversion::detail {
 
 /// Primal-dual iterations (Chambolle & Pock, over-relaxed, diagonally preconditioned) for
-///   min 1/2 || w psi ||^2 + alpha1 || grad chi - v || + alpha0 || E v ||   so that   Box chi - Lap psi = data  in S0,
-/// on a mask S; Box = Lap/3 - (b . grad)^2, E the symmetrised derivative. S0: voxels whose stencils stay in S.
+///   min 1/2 || w psi ||^2 + alpha1 || grad chi - v || + alpha0 || E v ||   so that   Box chi - Lap psi = data  in
+/// S0, on a mask S; Box = Lap/3 - (b . grad)^2, E the symmetrised derivative. S0: voxels whose stencils stay in S.
 ///
-/// All differences are between voxels of S. An iteration is one sweep over memory: primal and dual slices follow each other in
-/// slabs, so that what one makes the other finds in cache. 2 reads and writes of 15 volumes, no FFT.
+/// All differences are between voxels of S. An iteration is one sweep over memory: primal and dual slices follow each
+/// other in slabs, so that what one makes the other finds in cache. 2 reads and writes of 15 volumes, no FFT.
 class TgvSolver {
 public:
     struct Settings {
         double alpha1 = 0.0, alpha0 = 0.0;  ///< [ppm mm], [ppm mm^2]
         double relaxation = 1.9;            ///< in [1, 2)
-        /// Expected sizes of eta, p, q and psi relative to chi and v; only the speed depends on them. Tuned on simulated
-        /// heads: with sizes of 1 the map is not there after 2000 iterations.
+        /// Expected sizes of eta, p, q and psi relative to chi and v; only the speed depends on them. Tuned on
+        /// simulated heads: with sizes of 1 the map is not there after 2000 iterations.
         double eta_scale = 0.01, psi_scale = 0.3;
-        double p_scale = 0.01;             ///< until there is a field
-        double p_scale_per_ratio = 0.17;   ///< p's size over alpha1 / (size of chi, from the field)
+        double p_scale = 0.01;            ///< until there is a field
+        double p_scale_per_ratio = 0.17;  ///< p's size over alpha1 / (size of chi, from the field)
     };
     struct Steps {
         float psi, chi, v, eta, p, q;
@@ -30,9 +30,11 @@ public:
 
     /// The mask's outermost layer of voxels must be empty: stencils reach for one voxel.
     /// @param squared_weight  w^2, any value outside the mask
-    TgvSolver(const Mask& mask, const UnitVector& b0_direction_ijk, const VolumeF& squared_weight, const Settings& settings);
+    TgvSolver(const Mask& mask, const UnitVector& b0_direction_ijk, const VolumeF& squared_weight,
+              const Settings& settings);
 
-    /// data <- the Laplacian of a field [ppm/mm^2] in S0, which only looks at voxels of the mask. Sets the steps by its size.
+    /// data <- the Laplacian of a field [ppm/mm^2] in S0, which only looks at voxels of the mask. Sets the steps by
+    /// its size.
     void set_field(const VolumeF& field_ppm);
     /// One iteration. @return ||chi - chi_before|| / ||chi|| if `measure`, else 0
     double step(bool measure);
@@ -40,14 +42,18 @@ public:
     [[nodiscard]] const VolumeF& chi() const { return chi_; }
     [[nodiscard]] const VolumeF& psi() const { return psi_; }
     [[nodiscard]] const Steps& steps() const { return steps_; }
-    /// Every variable in the order of the members, for tests: primal chi, psi, v; dual eta, p, q (q_ij times sqrt 2 off the diagonal).
+    /// Every variable in the order of the members, for tests: primal chi, psi, v; dual eta, p, q (q_ij times sqrt 2
+    /// off the diagonal).
     [[nodiscard]] std::array<VolumeF*, 5> primal() { return {&chi_, &psi_, &v_[0], &v_[1], &v_[2]}; }
     [[nodiscard]] std::array<VolumeF*, 10> dual()
     {
         return {&eta_, &p_[0], &p_[1], &p_[2], &q_[0], &q_[1], &q_[2], &q_[3], &q_[4], &q_[5]};
     }
     /// Voxels where the dual variables may differ from 0, in the order of dual().
-    [[nodiscard]] bool is_free(std::size_t i_dual, std::size_t voxel) const { return (code_[voxel] >> (i_dual + 1) & 1) != 0; }
+    [[nodiscard]] bool is_free(std::size_t i_dual, std::size_t voxel) const
+    {
+        return (code_[voxel] >> (i_dual + 1) & 1) != 0;
+    }
 
 private:
     static constexpr std::size_t n_bars = 5;  // psi, chi, v

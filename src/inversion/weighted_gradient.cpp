@@ -4,7 +4,8 @@
 
 namespace qsmpi::inversion::detail {
 
-WeightedGradient::WeightedGradient(const Grid& box) : weight_{VolumeF(box, 0.0F), VolumeF(box, 0.0F), VolumeF(box, 0.0F)}
+WeightedGradient::WeightedGradient(const Grid& box)
+    : weight_{VolumeF(box, 0.0F), VolumeF(box, 0.0F), VolumeF(box, 0.0F)}
 {
 }
 

@@ -31,7 +31,8 @@ public:
                 for (int axis = 0; axis < 3; ++axis)
                     for (std::size_t x = 0; x < n.nx; ++x) {
                         const std::size_t i = n.index(x, y, z);
-                        weight_[static_cast<std::size_t>(axis)][i] = body(axis, i, forward_difference(u, axis, x, y, z));
+                        weight_[static_cast<std::size_t>(axis)][i] =
+                            body(axis, i, forward_difference(u, axis, x, y, z));
                     }
         });
     }

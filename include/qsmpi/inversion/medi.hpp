@@ -8,16 +8,17 @@ enum class Reweighting { off, merit };
 
 /// Settings of medi().
 struct MediOptions {
-    double lambda = 1e-4;                ///< weight of the total variation [ppm mm]
-    double edge_fraction = 0.3;          ///< part of the magnitude's gradient components in the mask that count as edges, [0, 1)
+    double lambda = 1e-4;  ///< weight of the total variation [ppm mm]
+    double edge_fraction =
+        0.3;  ///< part of the magnitude's gradient components in the mask that count as edges, [0, 1)
     double smoothing_ppm_per_mm = 5e-3;  ///< |g| is taken as sqrt(g^2 + this^2)
     double csf_lambda = 0.1;             ///< weight of the spread within cerebrospinal fluid (MEDI+0); dimensionless
     Reweighting reweighting = Reweighting::off;
-    int max_iterations = 10;             ///< Gauss-Newton steps
-    double tolerance = 0.1;              ///< stops when ||step|| < tolerance ||x||
-    int cg_iterations = 20;              ///< at most, for each step
-    double cg_tolerance = 0.1;           ///< residual of a step relative to its start
-    int pad_voxels = 16;                 ///< least zero padding of each axis
+    int max_iterations = 10;    ///< Gauss-Newton steps
+    double tolerance = 0.1;     ///< stops when ||step|| < tolerance ||x||
+    int cg_iterations = 20;     ///< at most, for each step
+    double cg_tolerance = 0.1;  ///< residual of a step relative to its start
+    int pad_voxels = 16;        ///< least zero padding of each axis
     double pad_fraction = 0.25;
 };
 

@@ -8,7 +8,10 @@ namespace {
 
 using namespace qsmpi::test;
 
-Result with_defaults(const VolumeF& field, const Mask& mask, const UnitVector& b) { return ilsqr(field, mask, b); }
+Result with_defaults(const VolumeF& field, const Mask& mask, const UnitVector& b)
+{
+    return ilsqr(field, mask, b);
+}
 
 TEST(Ilsqr, RecoversASphere)
 {

@@ -70,7 +70,8 @@ TEST(Medi, GradientAgreesWithFiniteDifferencesOfTheObjective)
     for (std::size_t i = 0; i < edges.size(); i += 5) edges[i] = static_cast<std::uint8_t>(i % 8);
     const Mask csf = ball_mask(box, 3.0);
     for (const double radians_per_ppm : {0.0, 10.0}) {
-        detail::MediProblem problem(dipole, field, w.clone(), edges.clone(), &csf, radians_per_ppm, {.lambda = 0.05, .smoothing_ppm_per_mm = 0.1, .csf_lambda = 0.5});
+        detail::MediProblem problem(dipole, field, w.clone(), edges.clone(), &csf, radians_per_ppm,
+                                    {.lambda = 0.05, .smoothing_ppm_per_mm = 0.1, .csf_lambda = 0.5});
         VolumeF descent(box);
         problem.descent(x, descent);
         const auto moved = [&](double step) {
@@ -113,7 +114,8 @@ TEST(Medi, StepsLowerTheObjective)
         options.tolerance = 0.0;
         options.pad_voxels = 8;
         const VolumeF chi = medi(field, full_mask(grid), oblique_b0, {}, options).chi_ppm;
-        detail::MediProblem problem(dipole, field, VolumeF(grid, 1.0F), Volume<std::uint8_t>(grid, 0), nullptr, 0.0, base);
+        detail::MediProblem problem(dipole, field, VolumeF(grid, 1.0F), Volume<std::uint8_t>(grid, 0), nullptr, 0.0,
+                                    base);
         const double now = problem.objective(chi);
         EXPECT_LT(now, before) << steps;
         before = now;
@@ -150,7 +152,8 @@ TEST(Medi, TheNonlinearModelDoesNotMindWraps)
     const MediInput input{.radians_per_ppm = 5.0};
     const VolumeF field = sphere_field_volume(grid, 4.0, 0.6, b0_along_z);
     VolumeF wrapped = field.clone();
-    for (std::size_t z = 4; z < 12; ++z) wrapped(14, 13, z) += static_cast<float>(units::two_pi / input.radians_per_ppm);
+    for (std::size_t z = 4; z < 12; ++z)
+        wrapped(14, 13, z) += static_cast<float>(units::two_pi / input.radians_per_ppm);
     const VolumeF chi = medi(field, mask, b0_along_z, input).chi_ppm;
     EXPECT_LT(relative_error_percent(medi(wrapped, mask, b0_along_z, input).chi_ppm, chi, mask), 1.0);
     EXPECT_GT(relative_error_percent(medi(wrapped, mask, b0_along_z).chi_ppm, chi, mask), 20.0);

@@ -10,8 +10,12 @@ namespace {
 
 using namespace qsmpi::test;
 
-// Products of two volumes of unit noise are sums of N terms with round-off eps each: sqrt(N) eps, times 10 for the FFT.
-double round_off(const Grid& grid) { return 10.0 * 6e-8 * std::sqrt(static_cast<double>(grid.size())) * 10.0; }
+// Products of two volumes of unit noise are sums of N terms with round-off eps each: sqrt(N) eps, times 10 for the
+// FFT.
+double round_off(const Grid& grid)
+{
+    return 10.0 * 6e-8 * std::sqrt(static_cast<double>(grid.size())) * 10.0;
+}
 
 TEST(DipoleFilter, IsItsOwnAdjointOnTheBox)
 {
@@ -49,7 +53,9 @@ TEST(WeightedGradient, IsTheHalfDerivativeOfTheWeightedSquares)
     const Grid grid = grid_of(7, 6, 5, {1.0, 2.0, 0.5});
     const VolumeF u = noise(grid, 1.0, 3), v = noise(grid, 1.0, 4);
     WeightedGradient operator_(grid);
-    const auto weight = [](int axis, std::size_t i) { return static_cast<float>(1 + (i * 7 + static_cast<std::size_t>(axis)) % 5); };
+    const auto weight = [](int axis, std::size_t i) {
+        return static_cast<float>(1 + (i * 7 + static_cast<std::size_t>(axis)) % 5);
+    };
     double squares = 0.0;
     for (std::size_t z = 0; z < 5; ++z)
         for (std::size_t y = 0; y < 6; ++y)
@@ -58,7 +64,8 @@ TEST(WeightedGradient, IsTheHalfDerivativeOfTheWeightedSquares)
                 const double g[3] = {x + 1 < 7 ? static_cast<double>(u(x + 1, y, z)) - here : 0.0,
                                      y + 1 < 6 ? (static_cast<double>(u(x, y + 1, z)) - here) / 2.0 : 0.0,
                                      z + 1 < 5 ? (static_cast<double>(u(x, y, z + 1)) - here) / 0.5 : 0.0};
-                for (int a = 0; a < 3; ++a) squares += static_cast<double>(weight(a, grid.dims.index(x, y, z))) * g[a] * g[a];
+                for (int a = 0; a < 3; ++a)
+                    squares += static_cast<double>(weight(a, grid.dims.index(x, y, z))) * g[a] * g[a];
             }
     operator_.set_weights(u, [&](int axis, std::size_t i, float) { return weight(axis, i); });
     VolumeF au(grid), av(grid);
@@ -79,10 +86,12 @@ TEST(ConjugateGradients, SolveADiagonalSystemInAsManyStepsAsItHasEigenvalues)
     const auto eigenvalue = [](std::size_t i) { return static_cast<float>(1 + i % 4); };
     VolumeF x(grid, 0.0F), residual = b.clone(), expected(grid);
     for (std::size_t i = 0; i < b.size(); ++i) expected[i] = b[i] / eigenvalue(i);
-    const CgReport report = conjugate_gradients([&](const VolumeF& p, VolumeF& q) {
-        for (std::size_t i = 0; i < p.size(); ++i) q[i] = eigenvalue(i) * p[i];
-        return numerics::dot(p, q);
-    }, x, residual, 20, 1e-5);
+    const CgReport report = conjugate_gradients(
+        [&](const VolumeF& p, VolumeF& q) {
+            for (std::size_t i = 0; i < p.size(); ++i) q[i] = eigenvalue(i) * p[i];
+            return numerics::dot(p, q);
+        },
+        x, residual, 20, 1e-5);
     EXPECT_EQ(report.iterations, 4);
     EXPECT_LT(report.relative_residual, 1e-5);
     EXPECT_THAT(x, VolumeNear(&expected, 1e-5));

@@ -27,11 +27,14 @@ Result short_run(const VolumeF& field, const Mask& mask, const UnitVector& b)
 TEST(Tfi, RecoversASphereInTheFieldOfStrongSourcesOutside)
 {
     // The ball is small: a part of the sphere's field can come from sources outside too.
-    for (const UnitVector& b : {b0_along_z, oblique_b0}) expect_sources_outside_do_not_matter(short_run, b, 0.5, 1.05, 0.25);
+    for (const UnitVector& b : {b0_along_z, oblique_b0})
+        expect_sources_outside_do_not_matter(short_run, b, 0.55, 1.05, 0.25);
 }
 
-// Few iterations, and sources outside may take a part: half of the difference, with the right sign, is what is left.
-TEST(Tfi, TellsTwoObjectsApart) { expect_two_objects_are_told_apart(short_run, 0.4); }
+TEST(Tfi, TellsTwoObjectsApart)
+{
+    expect_two_objects_are_told_apart(short_run, 0.3);
+}
 
 TEST(Tfi, AConstantFieldIsNoSusceptibility)
 {
@@ -51,7 +54,9 @@ TEST(Tfi, DoesNotSeeVoxelsOfInfiniteNoise)
     TfiOptions options = short_options(head.grid);
     options.max_iterations = 1;
     options.steepness_error = 0.0;  // which looks at neighbours, known or not
-    const auto invert = [&](const VolumeF& f) { return tfi(f, head.mask, head.b0, {.sigma_ppm = &sigma}, options).chi_ppm; };
+    const auto invert = [&](const VolumeF& f) {
+        return tfi(f, head.mask, head.b0, {.sigma_ppm = &sigma}, options).chi_ppm;
+    };
     expect_same_bits(invert(spoilt), invert(head.total));
 }
 
@@ -85,7 +90,8 @@ TEST(Tfi, CurvatureIsSymmetricPositiveAndTheSlopeOfTheGradient)
 TEST(Tfi, BearsEveryMask)
 {
     const auto brief = [](const VolumeF& field, const Mask& mask, const UnitVector& b) {
-        return tfi(field, mask, b, {.magnitude = nullptr}, {.margin_mm = 3.0, .max_iterations = 2, .first_cg_iterations = 5, .cg_iterations = 5});
+        return tfi(field, mask, b, {.magnitude = nullptr},
+                   {.margin_mm = 3.0, .max_iterations = 2, .first_cg_iterations = 5, .cg_iterations = 5});
     };
     expect_an_empty_mask_gives_zero(brief);
     expect_a_single_voxel_is_finite(brief);

@@ -22,10 +22,14 @@ Result with_defaults(const VolumeF& field, const Mask& mask, const UnitVector& b
 
 TEST(Tgv, RecoversASphereInTheFieldOfStrongSourcesOutside)
 {
-    for (const UnitVector& b : {b0_along_z, oblique_b0}) expect_sources_outside_do_not_matter(with_defaults, b, 0.85, 1.1, 0.1);
+    for (const UnitVector& b : {b0_along_z, oblique_b0})
+        expect_sources_outside_do_not_matter(with_defaults, b, 0.85, 1.1, 0.1);
 }
 
-TEST(Tgv, TellsTwoObjectsApart) { expect_two_objects_are_told_apart(with_defaults, 0.15); }
+TEST(Tgv, TellsTwoObjectsApart)
+{
+    expect_two_objects_are_told_apart(with_defaults, 0.15);
+}
 
 TEST(Tgv, AHarmonicFieldIsNoSusceptibility)
 {
@@ -49,7 +53,8 @@ TEST(Tgv, WhatTheDualsSeeIsTheAdjointOfWhatMovesThePrimal)
                 if (margin || (x * 7 + y * 5 + z * 3) % 41 == 0) mask(x, y, z) = 0;  // with holes
             }
     for (const UnitVector& b : {b0_along_z, UnitVector{0.48, 0.6, 0.64}}) {
-        // Without weights, bounds and relaxation a step from zero duals, or zero primals, is the operator or its adjoint.
+        // Without weights, bounds and relaxation a step from zero duals, or zero primals, is the operator or its
+        // adjoint.
         const VolumeF no_weight(grid, 0.0F);
         const TgvSolver::Settings bare{.alpha1 = 1e9, .alpha0 = 1e9, .relaxation = 1.0};
         TgvSolver forward(mask, b, no_weight, bare), backward(mask, b, no_weight, bare);
@@ -80,7 +85,8 @@ TEST(Tgv, WhatTheDualsSeeIsTheAdjointOfWhatMovesThePrimal)
             kx_y += part;
             size += std::abs(part);
         }
-        for (std::size_t j = 0; j < 5; ++j) x_kty -= numerics::dot(*backward.primal()[j], x[j]) / static_cast<double>(tau[j]);
+        for (std::size_t j = 0; j < 5; ++j)
+            x_kty -= numerics::dot(*backward.primal()[j], x[j]) / static_cast<double>(tau[j]);
         EXPECT_GT(size, 10.0);
         EXPECT_NEAR(kx_y, x_kty, 1e-4 * size);
     }
@@ -98,7 +104,8 @@ TEST(Tgv, IterationsMeetTheConstraint)
         const VolumeF before = solver.dual()[0]->clone();
         (void)solver.step(false);
         double sum = 0.0;
-        for (std::size_t i = 0; i < before.size(); ++i) sum += std::pow(static_cast<double>((*solver.dual()[0])[i] - before[i]), 2.0);
+        for (std::size_t i = 0; i < before.size(); ++i)
+            sum += std::pow(static_cast<double>((*solver.dual()[0])[i] - before[i]), 2.0);
         return std::sqrt(sum);
     };
     const double first = eta_change();
@@ -109,7 +116,8 @@ TEST(Tgv, IterationsMeetTheConstraint)
 
 TEST(Tgv, TheMapDoesNotDependOnTheUnitOfPhase)
 {
-    // Field and weights in units of half the size: the same minimum, half the size, and powers of 2 leave every bit alone.
+    // Field and weights in units of half the size: the same minimum, half the size, and powers of 2 leave every bit
+    // alone.
     const Grid grid = grid_of(20, 18, 16);
     const Mask mask = ball_mask(grid, 7.5);
     VolumeF field = sphere_field_volume(grid, 3.0, 1.0, oblique_b0);

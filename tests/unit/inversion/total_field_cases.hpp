@@ -5,13 +5,15 @@
 /// What inversions of the total field must bear besides inversion_cases.hpp.
 namespace qsmpi::test {
 
-/// A sphere of 1 ppm and radius 4 mm in a ball of 12 mm, and two strong sources outside: their field is part of the data.
+/// A sphere of 1 ppm and radius 4 mm in a ball of 12 mm, and two strong sources outside: their field is part of the
+/// data.
 struct HeadWithAir {
     Grid grid = grid_of(30, 30, 30);
     Mask mask = ball_mask(grid, 12.0);
     UnitVector b0;
     VolumeF local, total;
-    explicit HeadWithAir(const UnitVector& b) : b0(b), local(sphere_field_volume(grid, 4.0, 1.0, b)), total(local.clone())
+    explicit HeadWithAir(const UnitVector& b)
+        : b0(b), local(sphere_field_volume(grid, 4.0, 1.0, b)), total(local.clone())
     {
         const VolumeF air = sphere_field_volume(grid, 6.0, 9.0, b, {0, 10, -19});
         const VolumeF bone = sphere_field_volume(grid, 3.0, -4.0, b, {-16, 0, 4});
@@ -20,8 +22,8 @@ struct HeadWithAir {
 };
 
 /// The contrast of the sphere from the total field is near that from the local field alone, and near the truth.
-inline void expect_sources_outside_do_not_matter(const Inversion& invert, const UnitVector& b, double lowest, double highest,
-                                                 double tolerance)
+inline void expect_sources_outside_do_not_matter(const Inversion& invert, const UnitVector& b, double lowest,
+                                                 double highest, double tolerance)
 {
     const HeadWithAir head(b);
     const VolumeF with = invert(head.total, head.mask, b).chi_ppm, without = invert(head.local, head.mask, b).chi_ppm;
