@@ -126,8 +126,8 @@ void replace_distrusted(VolumeF& local, const VolumeF& weight, const Mask& mask,
 std::vector<SeparationRound> separation_rounds(int n_rounds)
 {
     require(n_rounds > 0, str("separate_sources: ", n_rounds, " rounds; expected at least 1"));
-    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {15, 0.01, 2.0});
-    rounds.front() = {30, 0.02, 0.5};
+    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {15, 0.01, 4.0});
+    rounds.front() = {30, 0.02, 1.0};
     return rounds;
 }
 
@@ -173,6 +173,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         solver.release_scratch();
         const VolumeF chi_ppm =
             inner({local, weight, box_mask, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
+        magnitude = {};
         solver.dipole_field(chi_ppm, target);
         subtract(field, target, nullptr, target);
     }

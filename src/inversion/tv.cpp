@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "domain.hpp"
@@ -14,7 +15,7 @@
 namespace qsmpi::inversion {
 namespace {
 
-void check(const TvOptions& o)
+void check(const TvOptions& o, const VolumeF* guide)
 {
     const auto positive = [](double v) { return std::isfinite(v) && v > 0.0; };
     require(positive(o.lambda), str("tv: lambda ", o.lambda, " ppm mm; expected a positive number, such as 2e-4"));
@@ -23,6 +24,17 @@ void check(const TvOptions& o)
     require(o.relaxation >= 1.0 && o.relaxation <= 1.9, str("tv: relaxation ", o.relaxation, " is outside [1, 1.9]"));
     require(o.max_iterations > 0, str("tv: ", o.max_iterations, " iterations; expected at least 1"));
     require(o.tolerance >= 0.0, str("tv: tolerance ", o.tolerance, "; expected a number from 0"));
+    require(guide == nullptr || o.norm == TvNorm::anisotropic, "tv: a guide needs the anisotropic norm");
+}
+
+/// @param guide  of the box, must outlive the solver; null: none
+detail::TvAdmm::Settings admm_settings(const TvOptions& o, const VolumeF* guide)
+{
+    return {.lambda = o.lambda,
+            .rho = o.rho > 0.0 ? o.rho : 100.0 * o.lambda,
+            .relaxation = o.relaxation,
+            .norm = o.norm,
+            .guide = guide};
 }
 
 /// Runs step() -> relative change until it falls below the tolerance.
@@ -83,32 +95,67 @@ VolumeF edge_guide(const VolumeF& magnitude, const Mask& mask)
     return guide;
 }
 
+struct ContinuedTv::State {
+    detail::Domain domain;
+    numerics::DipoleKernel dipole;
+    numerics::Fft3 fft;
+    VolumeF guide;  ///< of the box; empty: none
+    detail::WeightedTv solver;
+
+    State(detail::Domain d, const UnitVector& b0_direction_ijk, const TvOptions& o, const VolumeF& weight,
+          const VolumeF* whole_guide)
+        : domain(std::move(d)),
+          dipole(domain.padded, b0_direction_ijk),
+          fft(domain.padded),
+          guide(whole_guide != nullptr ? numerics::crop(*whole_guide, domain.box) : VolumeF()),
+          solver(fft, dipole, domain.mask, numerics::crop(weight, domain.box), o.mu,
+                 admm_settings(o, guide.empty() ? nullptr : &guide))
+    {
+    }
+};
+
+ContinuedTv::ContinuedTv(const Mask& mask, const UnitVector& b0_direction_ijk, const TvOptions& options, const VolumeF& weight,
+                         const VolumeF* guide)
+    : whole_(mask.grid())
+{
+    check(options, guide);
+    require_same_grid(mask, weight, "tv: field and weight");
+    if (guide != nullptr) require_same_grid(mask, *guide, "tv: field and guide");
+    detail::Domain domain = detail::make_domain(mask, options.pad_voxels, options.pad_fraction, "tv");
+    if (!detail::is_empty(domain.mask))
+        state_ = std::make_unique<State>(std::move(domain), b0_direction_ijk, options, weight, guide);
+}
+
+ContinuedTv::~ContinuedTv() = default;
+
+VolumeF ContinuedTv::run(const VolumeF& local_field_ppm, int n_iterations)
+{
+    if (!state_) return VolumeF(whole_, 0.0F);
+    State& s = *state_;
+    s.solver.set_field(detail::field_in_box(local_field_ppm, s.domain));
+    for (int i = 0; i < n_iterations; ++i) static_cast<void>(s.solver.step());
+    VolumeF chi_ppm = s.solver.x().clone();
+    return detail::to_whole(chi_ppm, s.domain, whole_);
+}
+
 Result tv(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
           const TvOptions& options, const VolumeF* weight, const Observer& observer, const VolumeF* guide)
 {
-    check(options);
+    check(options, guide);
     if (weight != nullptr) require_same_grid(local_field_ppm, *weight, "tv: field and weight");
+    if (guide != nullptr) require_same_grid(local_field_ppm, *guide, "tv: field and guide");
     detail::Domain domain = detail::make_domain(local_field_ppm, mask, options.pad_voxels, options.pad_fraction, "tv");
     const numerics::DipoleKernel dipole(domain.padded, b0_direction_ijk);
     if (detail::is_empty(domain.mask)) return {.chi_ppm = VolumeF(local_field_ppm.grid(), 0.0F)};
-
-    VolumeF box_guide;
-    if (guide != nullptr) {
-        require_same_grid(local_field_ppm, *guide, "tv: field and guide");
-        require(options.norm == TvNorm::anisotropic, "tv: a guide needs the anisotropic norm");
-        box_guide = numerics::crop(*guide, domain.box);
-    }
+    const VolumeF box_guide = guide != nullptr ? numerics::crop(*guide, domain.box) : VolumeF();
 
     Result result;
     const numerics::Fft3 fft(domain.padded);
-    const detail::TvAdmm::Settings settings{.lambda = options.lambda,
-                                            .rho = options.rho > 0.0 ? options.rho : 100.0 * options.lambda,
-                                            .relaxation = options.relaxation,
-                                            .norm = options.norm,
-                                            .guide = guide != nullptr ? &box_guide : nullptr};
+    const auto settings = admm_settings(options, guide != nullptr ? &box_guide : nullptr);
     if (weight != nullptr) {
         const VolumeF w = numerics::crop(*weight, domain.box);
-        detail::WeightedTv solver(fft, dipole, domain.field_ppm, domain.mask, w, options.mu, settings);
+        detail::WeightedTv solver(fft, dipole, domain.mask, w, options.mu, settings);
+        solver.set_field(domain.field_ppm);
         domain.field_ppm = {};
         iterate(result, options, observer, [&] { return solver.step(); });
         result.chi_ppm = detail::to_whole(solver.x(), domain, local_field_ppm.grid());

@@ -24,20 +24,20 @@ struct Sums {
 
 }  // namespace
 
-WeightedTv::WeightedTv(const numerics::Fft3& fft, const numerics::DipoleKernel& dipole, const VolumeF& field_ppm,
-                       const Mask& mask, const VolumeF& weight, double mu, const TvAdmm::Settings& settings)
+WeightedTv::WeightedTv(const numerics::Fft3& fft, const numerics::DipoleKernel& dipole, const Mask& mask,
+                       const VolumeF& weight, double mu, const TvAdmm::Settings& settings)
     : fft_(fft),
       dipole_(dipole),
       laplacian_(fft.grid()),
       mu_(static_cast<float>(mu)),
       rho_(static_cast<float>(settings.rho)),
       relaxation_(static_cast<float>(settings.relaxation)),
-      split_(field_ppm.grid(), settings.norm, settings.lambda / settings.rho, settings.relaxation, settings.guide),
-      trust_(field_ppm.grid()),
-      pulled_(field_ppm.grid()),
+      split_(mask.grid(), settings.norm, settings.lambda / settings.rho, settings.relaxation, settings.guide),
+      trust_(mask.grid()),
+      pulled_(mask.grid(), 0.0F),
       t_(fft.grid(), 0.0F),
-      x_(field_ppm.grid(), 0.0F),
-      next_(field_ppm.grid()),
+      x_(mask.grid(), 0.0F),
+      next_(mask.grid()),
       spectrum_(fft.grid().dims),
       work_(fft.grid().dims)
 {
@@ -50,8 +50,15 @@ WeightedTv::WeightedTv(const numerics::Fft3& fft, const numerics::DipoleKernel& 
         for (std::size_t i = begin; i < end; ++i) {
             const float w = in_mask(i);
             trust_[i] = w * w / (w * w + mu_);
-            pulled_[i] = trust_[i] * field_ppm[i];
         }
+    });
+}
+
+void WeightedTv::set_field(const VolumeF& field_ppm)
+{
+    QSMPI_ASSERT(field_ppm.dims() == trust_.dims());
+    parallel::for_blocks(trust_.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) pulled_[i] = trust_[i] * field_ppm[i];
     });
 }
 

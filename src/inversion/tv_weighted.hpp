@@ -9,11 +9,13 @@ namespace qsmpi::inversion::detail {
 /// follow from it, and outside of the box, where w = 0, v = t. An iteration takes 4 half FFTs.
 class WeightedTv {
 public:
-    /// Field, mask and weight live on the box; `dipole` and `fft` on the padded grid, which must outlive this.
+    /// Mask and weight live on the box; `dipole` and `fft` on the padded grid, which must outlive this.
     /// @throws InputError if a weight in the mask is negative or not finite
-    WeightedTv(const numerics::Fft3& fft, const numerics::DipoleKernel& dipole, const VolumeF& field_ppm,
-               const Mask& mask, const VolumeF& weight, double mu, const TvAdmm::Settings& settings);
+    WeightedTv(const numerics::Fft3& fft, const numerics::DipoleKernel& dipole, const Mask& mask, const VolumeF& weight,
+               double mu, const TvAdmm::Settings& settings);
 
+    /// The field f to explain from now on, finite; 0 before. Map and duals stay.
+    void set_field(const VolumeF& field_ppm);
     /// One iteration. @return ||x - x_before|| / ||x||
     double step();
     [[nodiscard]] VolumeF& x() { return x_; }

@@ -15,11 +15,11 @@ constexpr Preset table[] = {
     {"default", "the defaults: heads, gradient echo, one or several echoes", R"({})"},
 
     {"accurate", "the least error on heads, at several times the cost", R"({
-        "background_rounds": 8
+        "background_rounds": 25
     })"},
 
     {"robust", "lesions, haemorrhage, calcification: no step that expects a healthy brain", R"({
-        "background_rounds": 5
+        "background_rounds": 12
     })"},
 
     {"gre", "3-D gradient echo: mask from the phase", R"({

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 
 #include "qsmpi/background/registry.hpp"
 #include "qsmpi/background/weak_harmonics.hpp"
@@ -14,8 +15,9 @@
 namespace qsmpi::pipeline {
 namespace {
 
-// Between rounds of the background method a coarse map will do: it is only a prior for the next round.
-constexpr int coarse_iterations = 15;
+// Iterations of the inversion between rounds of the background method: it goes on where the last round left it, and is only a
+// prior for the next.
+constexpr int first_iterations = 20, later_iterations = 5;
 
 /// sigma of a map; empty if it is not known.
 VolumeF sigma_in_ppm(const MapState& map, double b0_tesla)
@@ -73,13 +75,16 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
     problem.b0_direction_ijk = direction;
     problem.max_radius_mm = chain.spec.options.background_radius_mm;
     problem.rounds = static_cast<int>(chain.spec.options.background_rounds);
+    std::optional<inversion::ContinuedTv> inner;
     problem.inner = [&](const background::InnerProblem& p) {
-        const bool guided = p.magnitude != nullptr && chain.spec.options.inversion_edges;
-        inversion::TvOptions options =
-            inversion::tv_defaults(p.mask.grid(), guided ? inversion::Guidance::edges : inversion::Guidance::none);
-        options.max_iterations = coarse_iterations;
-        const VolumeF guide = guided ? inversion::edge_guide(*p.magnitude, p.mask) : VolumeF();
-        return inversion::tv(p.local_field_ppm, p.mask, direction, options, &p.weight, {}, guided ? &guide : nullptr).chi_ppm;
+        if (p.round == 0) {
+            const bool guided = p.magnitude != nullptr && chain.spec.options.inversion_edges;
+            const auto settings =
+                inversion::tv_defaults(p.mask.grid(), guided ? inversion::Guidance::edges : inversion::Guidance::none);
+            const VolumeF guide = guided ? inversion::edge_guide(*p.magnitude, p.mask) : VolumeF();
+            inner.emplace(p.mask, direction, settings, p.weight, guided ? &guide : nullptr);
+        }
+        return inner->run(p.local_field_ppm, p.round == 0 ? first_iterations : later_iterations);
     };
     const ChainOptions options = resolved(chain.spec.options);
     std::string name = options.background;

@@ -13,17 +13,18 @@ struct SeparationRound {
     double sigma_tissue_ppm;  ///< outside the mask, where there is signal
 };
 /// The first round finds most of the background, the others mend what it took from the inside: 30 iterations, then 15.
+/// Sources in tissue outside may be large, since its voxels hold parts of bone and air.
 [[nodiscard]] std::vector<SeparationRound> separation_rounds(int n_rounds);
 
 /// Settings of separate_sources(). Lengths in mm, susceptibilities in ppm, fields in ppm.
 struct SeparationOptions {
-    std::vector<SeparationRound> rounds = separation_rounds(3);
-    double sigma_void_ppm = 5.0;         ///< outside the mask, without signal: air and bone
+    std::vector<SeparationRound> rounds = separation_rounds(6);
+    double sigma_void_ppm = 10.0;        ///< outside the mask, without signal: air and bone
     double data_margin_mm = 5.0;         ///< signal this close to the mask is used as data too
     double signal_fraction = 0.15;       ///< signal = magnitude above this part of its median in the mask
     double residual_limit = 0.09;        ///< relative residual of the field fit above which data beyond the mask are not used
     double model_error_ppm = 0.002;      ///< floor of the data's standard deviation
-    double rim_error_ppm = 0.05;         ///< floor in the outermost voxels of the data: partial volume, dephasing
+    double rim_error_ppm = 0.2;          ///< floor in the outermost voxels of the data: partial volume, dephasing
     double second_rim_error_ppm = 0.005; ///< floor in the next layer
     double steepness_error = 0.02;       ///< error of the data as part of the largest step to a neighbouring voxel
     double margin_mm = 14.0;             ///< sources are placed up to here around the mask's box
@@ -42,10 +43,11 @@ struct InnerProblem {
     const VolumeF& local_field_ppm;  ///< 0 outside the mask
     const VolumeF& weight;           ///< trust in it, [0, 1]
     const Mask& mask;
-    const VolumeF* magnitude;        ///< null: none
+    const VolumeF* magnitude;        ///< null: none; in the first round alone
     int round;                       ///< counts from 0
 };
-/// A susceptibility map [ppm], 0 outside the mask: the caller's inversion, run between rounds.
+/// A susceptibility map [ppm], 0 outside the mask: the caller's inversion, run between rounds. Mask and weight are the same
+/// in all of them, so it may go on from where the last round left it.
 using InnerInversion = std::function<VolumeF(const InnerProblem& problem)>;
 
 /// Background removal by maximum a-posteriori separation of sources inside and outside the mask.

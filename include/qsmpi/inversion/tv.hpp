@@ -1,4 +1,6 @@
 #pragma once
+#include <memory>
+
 #include "qsmpi/inversion/inversion.hpp"
 
 namespace qsmpi::inversion {
@@ -53,5 +55,27 @@ enum class Guidance { none, edges };
 [[nodiscard]] Result tv(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
                         const TvOptions& options = {}, const VolumeF* weight = nullptr,
                         const Observer& observer = {}, const VolumeF* guide = nullptr);
+
+/// tv() with weights, for a local field that is improved again and again: each run() goes on from the map and the duals of
+/// the last. Keeps about 9 volumes of the mask's box and 3 of the padded size.
+class ContinuedTv {
+public:
+    /// As for tv(). @throws InputError if the grids differ, a weight is negative or not finite, or an option is out of its range
+    ContinuedTv(const Mask& mask, const UnitVector& b0_direction_ijk, const TvOptions& options, const VolumeF& weight,
+                const VolumeF* guide = nullptr);
+    ~ContinuedTv();
+    ContinuedTv(const ContinuedTv&) = delete;
+    ContinuedTv& operator=(const ContinuedTv&) = delete;
+
+    /// So many iterations more; the tolerance does not count.
+    /// @param local_field_ppm  on the grid of the mask; voxels that are not finite count as 0
+    /// @return susceptibility [ppm], 0 outside the mask
+    [[nodiscard]] VolumeF run(const VolumeF& local_field_ppm, int n_iterations);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;  ///< null: the mask is empty
+    Grid whole_;
+};
 
 }  // namespace qsmpi::inversion

@@ -57,7 +57,7 @@ TEST(SourceSeparation, FindsTheFieldOfASourceInsideAmongStrongOnesOutside)
         double largest_error_percent;
     };
     for (const auto& [grid, b, largest_error_percent] : {Case{grid_of(64, 72, 61), b0_along_z, 20.0},
-                                                         Case{grid_of(64, 72, 31, {1, 1, 2}), oblique, 35.0}}) {
+                                                         Case{grid_of(64, 72, 31, {1, 1, 2}), oblique, 40.0}}) {
         const Scene scene = make_scene(grid, b);
         const LocalField found = separate_sources(scene.total, scene.mask, b, {}, {});
         EXPECT_LT(demeaned_error_percent(found.local_field_ppm.clone(), scene.local, ball_mask(grid, 16.0)),
@@ -96,7 +96,7 @@ TEST(SourceSeparation, WeighsTheRimDownAndGivesTheCallerItsWeightBetweenRounds)
         return VolumeF(p.mask.grid(), 0.0f);
     };
     const LocalField found = separate_sources(scene.total, scene.mask, b0_along_z, {}, inner);
-    EXPECT_EQ(calls, 2);
+    EXPECT_EQ(calls, 5);  // six rounds
     EXPECT_LT(found.weight(32, 36, 49), 0.1f);  // 19 mm from the centre: the outermost layer
     EXPECT_GT(found.weight(32, 40, 36), 0.5f);
     EXPECT_EQ(found.weight(0, 0, 0), 0.0f);
