@@ -37,15 +37,20 @@ float steepness(const VolumeF& field, const Mask& data, std::size_t x, std::size
     return largest;
 }
 
+float signal_limit(const VolumeF& magnitude, const Mask& mask, const SeparationOptions& o)
+{
+    return static_cast<float>(o.signal_fraction * numerics::median_inside(magnitude, mask));
+}
+
 Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& input, const SeparationOptions& o)
 {
     const Grid& grid = mask.grid();
     Setting s{Volume<std::uint8_t>(grid, no_signal), VolumeF(grid, 0.0f)};
     Mask data(grid);
-    float signal_limit = std::numeric_limits<float>::infinity();
+    float limit = std::numeric_limits<float>::infinity();
     VolumeF distance_to_mask;
     if (input.magnitude != nullptr) {
-        signal_limit = static_cast<float>(o.signal_fraction * numerics::median_inside(*input.magnitude, mask));
+        limit = signal_limit(*input.magnitude, mask, o);
         Mask outside(grid);
         for (std::size_t i = 0; i < mask.size(); ++i) outside[i] = mask[i] ? 0 : 1;
         distance_to_mask = numerics::distance_inside_mm(outside, false);
@@ -56,7 +61,7 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
     };
     parallel::for_blocks(mask.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
-            const bool signal = input.magnitude != nullptr && (*input.magnitude)[i] > signal_limit;
+            const bool signal = input.magnitude != nullptr && (*input.magnitude)[i] > limit;
             s.region[i] = mask[i] ? inside : signal ? tissue : no_signal;
             const bool near = signal && static_cast<double>(distance_to_mask[i]) <= o.data_margin_mm;
             data[i] = std::isfinite(field[i]) && (mask[i] || (near && is_consistent(i))) ? 1 : 0;
@@ -84,6 +89,48 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
             }
     });
     return s;
+}
+
+SourceSolver make_solver(const Setting& setting, const UnitVector& b0_direction_ijk, const SeparationOptions& o)
+{
+    return {numerics::padded_grid(setting.region.grid(), 0.0, o.pad_fraction), b0_direction_ijk, setting.region,
+            setting.squared_weight};
+}
+
+SourceSizes sizes_of(const SeparationRound& round, const SeparationOptions& o)
+{
+    return {static_cast<float>(o.sigma_void_ppm), static_cast<float>(round.sigma_tissue_ppm),
+            static_cast<float>(round.sigma_inside_ppm)};
+}
+
+// The mask without pockets of air: parts without signal that hold more than tissue can if their sources may be of any size.
+// What dephasing darkens is larger than its source, so calcification and haemorrhage come out smaller than they are and stay.
+Mask without_air(const Mask& mask, const VolumeF& field, const UnitVector& b0_direction_ijk, const SeparationInput& input,
+                 const SeparationOptions& o)
+{
+    constexpr int enough_iterations = 10;  // strong sources next to data come first
+    if (input.magnitude == nullptr) return mask.clone();
+    const float limit = signal_limit(*input.magnitude, mask, o);
+    Mask voids(mask.grid()), rest(mask.grid());
+    for (std::size_t i = 0; i < mask.size(); ++i) {
+        rest[i] = mask[i] != 0 && (*input.magnitude)[i] > limit ? 1 : 0;
+        voids[i] = mask[i] != 0 && rest[i] == 0 ? 1 : 0;
+    }
+    if (numerics::count(voids) == 0 || numerics::count(rest) == 0) return mask.clone();
+
+    const Setting setting = describe(field, rest, input, o);
+    SourceSolver solver = make_solver(setting, b0_direction_ijk, o);
+    solver.set_sizes(sizes_of(o.rounds.front(), o));
+    solver.solve(field, enough_iterations);
+    const VolumeF sources_ppm = solver.outside_sources_ppm();
+    const numerics::Components parts = numerics::label_components(voids);
+    std::vector<double> sum_ppm(parts.sizes.size(), 0.0);
+    for (std::size_t i = 0; i < voids.size(); ++i) sum_ppm[parts.labels[i]] += static_cast<double>(sources_ppm[i]);
+    for (std::size_t i = 0; i < voids.size(); ++i) {
+        const std::uint32_t part = parts.labels[i];
+        if (voids[i] != 0 && sum_ppm[part] < o.air_ppm * static_cast<double>(parts.sizes[part])) rest[i] = 1;
+    }
+    return rest;
 }
 
 // How far each voxel of the local field can be trusted.
@@ -149,30 +196,29 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     };
     Setting setting;
     VolumeF magnitude = crop_if(input.magnitude);
+    Mask measured;
     {
         const VolumeF sigma = crop_if(input.sigma_ppm), residual = crop_if(input.relative_residual);
-        setting = describe(field, box_mask,
-                           {sigma.empty() ? nullptr : &sigma, magnitude.empty() ? nullptr : &magnitude,
-                            residual.empty() ? nullptr : &residual},
-                           options);
+        const SeparationInput cropped{sigma.empty() ? nullptr : &sigma, magnitude.empty() ? nullptr : &magnitude,
+                                      residual.empty() ? nullptr : &residual};
+        measured = without_air(box_mask, field, b0_direction_ijk, cropped, options);
+        setting = describe(field, measured, cropped, options);
     }
     if (!inner || options.rounds.size() == 1) magnitude = {};
-    const VolumeF weight = trust(setting, box_mask, options.model_error_ppm);
+    const VolumeF weight = trust(setting, measured, options.model_error_ppm);
 
-    SourceSolver solver(numerics::padded_grid(field.grid(), 0.0, options.pad_fraction), b0_direction_ijk, setting.region,
-                        setting.squared_weight);
+    SourceSolver solver = make_solver(setting, b0_direction_ijk, options);
     VolumeF local(field.grid(), 0.0f), target(field.grid());
     subtract(field, local, nullptr, target);
     for (std::size_t r = 0; r < options.rounds.size(); ++r) {
         const auto& round = options.rounds[r];
-        solver.set_sizes({static_cast<float>(options.sigma_void_ppm), static_cast<float>(round.sigma_tissue_ppm),
-                          static_cast<float>(round.sigma_inside_ppm)});
+        solver.set_sizes(sizes_of(round, options));
         solver.solve(target, round.iterations);
         subtract(field, solver.background_ppm(), &box_mask, local);
         if (!inner || r + 1 == options.rounds.size()) break;
         solver.release_scratch();
         const VolumeF chi_ppm =
-            inner({local, weight, box_mask, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
+            inner({local, weight, measured, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
         magnitude = {};
         solver.dipole_field(chi_ppm, target);
         subtract(field, target, nullptr, target);

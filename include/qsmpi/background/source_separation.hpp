@@ -27,6 +27,7 @@ struct SeparationOptions {
     double rim_error_ppm = 0.2;          ///< floor in the outermost voxels of the data: partial volume, dephasing
     double second_rim_error_ppm = 0.005; ///< floor in the next layer
     double steepness_error = 0.02;       ///< error of the data as part of the largest step to a neighbouring voxel
+    double air_ppm = 8.0;                ///< a part of the mask without signal that holds as much is air, and its field background
     double margin_mm = 14.0;             ///< sources are placed up to here around the mask's box
     double pad_fraction = 0.2;           ///< and in this much padding
 };
@@ -58,7 +59,8 @@ using InnerInversion = std::function<VolumeF(const InnerProblem& problem)>;
 /// by conjugate gradients with a fixed number of iterations (early stopping is part of the prior). Then the inner inversion
 /// turns the local field into a map that the next round takes as prior mean: sources inside are no longer
 /// mistaken for background. The outermost voxels of the data are weighted down instead of being eroded, so the
-/// whole mask is kept. Preconditioned total-field inversion: Liu Z. et al., Magn. Reson. Med. 78:303-315, 2017;
+/// whole mask is kept. Parts of the mask without signal that hold as much as air does (9.2 ppm) are taken for air: their
+/// field is background, and their weight is 0. Preconditioned total-field inversion: Liu Z. et al., Magn. Reson. Med. 78:303-315, 2017;
 /// PDF: Liu T. et al., NMR Biomed. 24:1129-1136, 2011.
 ///
 /// Where the data deserve far less trust than elsewhere (rim, signal loss), the local field that is returned comes from the
