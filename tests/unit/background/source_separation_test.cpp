@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "qsmpi/core/parallel.hpp"
+#include "qsmpi/numerics/morphology.hpp"
 #include "volumes.hpp"
 
 namespace qsmpi::background {
@@ -100,6 +102,42 @@ TEST(SourceSeparation, WeighsTheRimDownAndGivesTheCallerItsWeightBetweenRounds)
     EXPECT_LT(found.weight(32, 36, 49), 0.1f);  // 19 mm from the centre: the outermost layer
     EXPECT_GT(found.weight(32, 40, 36), 0.5f);
     EXPECT_EQ(found.weight(0, 0, 0), 0.0f);
+}
+
+TEST(SourceSeparation, TakesAPocketOfAirForBackgroundAndADenseCalcificationForTissue)
+{
+    const Grid grid = grid_of(64, 72, 61);
+    const Scene scene = make_scene(grid, b0_along_z);
+    const auto depth_in_pocket = [](const Vec3& p) { return 2.5 - std::sqrt(p[0] * p[0] + (p[1] - 9) * (p[1] - 9) + p[2] * p[2]); };
+    const VolumeF magnitude = from_function(grid, [&](const Vec3& p) {
+        return p[0] * p[0] + p[1] * p[1] + p[2] * p[2] < 20.5 * 20.5 && depth_in_pocket(p) < 0.0 ? 100.0 : 1.0;
+    });
+    const std::size_t pocket = grid.dims.index(32, 36 + 9, 30);
+    for (const auto& [chi_ppm, is_air] : {std::pair{9.2, true}, std::pair{-2.0, false}, std::pair{2.0, false}}) {
+        const VolumeF of_pocket =
+            from_function(grid, [&](const Vec3& p) { return sphere_field({p[0], p[1] - 9, p[2]}, 2.5, chi_ppm, b0_along_z); });
+        VolumeF total = scene.total.clone(), expected = scene.local.clone();
+        for (std::size_t i = 0; i < total.size(); ++i) {
+            total[i] += of_pocket[i];
+            if (!is_air) expected[i] += of_pocket[i];
+        }
+        Mask near = ball_mask(grid, 15.0);
+        for (std::size_t i = 0; i < near.size(); ++i)
+            if (std::abs(of_pocket[i]) < 0.02F * static_cast<float>(std::abs(chi_ppm)) || magnitude[i] < 50.0F) near[i] = 0;
+        ASSERT_GT(numerics::count(near), 100U);
+        const LocalField found =
+            separate_sources(total, scene.mask, b0_along_z, {.magnitude = &magnitude}, {}, {.signal_fraction = 0.15});
+        EXPECT_EQ(found.weight[pocket] == 0.0F, is_air) << chi_ppm;
+        EXPECT_TRUE(all_finite(found.local_field_ppm));
+        // Around it: air leaves the local field nearly as without it; tissue stays in.
+        double left = 0.0, whole = 0.0;
+        for (std::size_t i = 0; i < near.size(); ++i)
+            if (near[i] != 0) {
+                left += std::pow(static_cast<double>(found.local_field_ppm[i] - expected[i]), 2);
+                whole += std::pow(static_cast<double>(of_pocket[i]), 2);
+            }
+        EXPECT_LT(std::sqrt(left / whole), 0.35) << chi_ppm;
+    }
 }
 
 TEST(SourceSeparation, DoesNotDependOnTheNumberOfThreads)

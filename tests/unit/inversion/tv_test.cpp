@@ -180,6 +180,58 @@ TEST(Tv, BearsEveryMask)
     });
 }
 
+TEST(Tv, EdgesOfTheMagnitudeMakeTheMapSharper)
+{
+    const Grid grid{{48, 44, 40}, {1, 1, 1}};
+    const double radius_mm = 7.0, dchi_ppm = 0.2;
+    const VolumeF field = sphere_field_volume(grid, radius_mm, dchi_ppm, oblique_b0);
+    const Mask mask = ball_mask(grid, 18.0);
+    const VolumeF truth = from_function(grid, [&](const Vec3& p) { return std::hypot(p[0], p[1], p[2]) < radius_mm ? dchi_ppm : 0.0; });
+    const VolumeF magnitude = from_function(grid, [&](const Vec3& p) { return std::hypot(p[0], p[1], p[2]) < radius_mm ? 60.0 : 100.0; });
+    const VolumeF flat(grid, 100.0F), weight(grid, 1.0F);
+    const VolumeF edges = edge_guide(magnitude, mask), none = edge_guide(flat, mask);
+    const TvOptions options{.lambda = 2e-3, .max_iterations = 100};
+    const auto error = [&](const VolumeF* guide) {
+        return relative_error_percent(tv(field, mask, oblique_b0, options, &weight, {}, guide).chi_ppm, truth, mask);
+    };
+    EXPECT_LT(error(&edges), 0.8 * error(nullptr));
+    // A magnitude without edges changes nothing.
+    expect_same_bits(tv(field, mask, oblique_b0, options, &weight, {}, &none).chi_ppm,
+                     tv(field, mask, oblique_b0, options, &weight).chi_ppm);
+}
+
+TEST(ContinuedTv, GoesOnWhereItStopped)
+{
+    const Scene s;
+    const VolumeF weight(s.grid, 1.0F);
+    ContinuedTv continued(s.mask, oblique_b0, {}, weight);
+    static_cast<void>(continued.run(s.field, 7));
+    expect_same_bits(continued.run(s.field, 5),
+                     tv(s.field, s.mask, oblique_b0, {.max_iterations = 12, .tolerance = 0.0}, &weight).chi_ppm);
+}
+
+TEST(ContinuedTv, FollowsAFieldThatChanges)
+{
+    const Scene s;
+    const VolumeF weight(s.grid, 1.0F);
+    ContinuedTv continued(s.mask, oblique_b0, {}, weight);
+    static_cast<void>(continued.run(VolumeF(s.grid, 0.0F), 30));
+    const VolumeF found = continued.run(s.field, 200);
+    const VolumeF direct = tv(s.field, s.mask, oblique_b0, {.max_iterations = 200, .tolerance = 0.0}, &weight).chi_ppm;
+    EXPECT_LT(relative_error_percent(found, direct, s.mask), 1.0);
+}
+
+TEST(ContinuedTv, BearsAnEmptyMaskAndRefusesNonsense)
+{
+    const Grid grid{{8, 8, 8}, {1, 1, 1}};
+    const Mask empty(grid, 0);
+    const VolumeF weight(grid, 1.0F), other(Grid{{8, 8, 9}, {1, 1, 1}}, 1.0F);
+    const VolumeF map = ContinuedTv(empty, oblique_b0, {}, weight).run(VolumeF(grid, 1.0F), 2);
+    EXPECT_TRUE(std::all_of(map.begin(), map.end(), [](float v) { return v == 0.0F; }));
+    EXPECT_THROW(ContinuedTv(empty, oblique_b0, {}, other), InputError);
+    EXPECT_THROW(ContinuedTv(empty, oblique_b0, {.lambda = -1.0}, weight), InputError);
+}
+
 TEST(Tv, StopsByTheObserver)
 {
     const Scene s;
