@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "qsmpi/core/parallel.hpp"
+#include "qsmpi/numerics/fft.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/resize.hpp"
 #include "qsmpi/numerics/statistics.hpp"
@@ -91,10 +92,15 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
     return s;
 }
 
-SourceSolver make_solver(const Setting& setting, const UnitVector& b0_direction_ijk, const SeparationOptions& o)
+// The grid on which sources are: the box, and where the edge of the scan cuts the margin off, as much beyond it. The far end
+// of an axis meets its beginning in the FFT, so padding there serves both.
+Grid world(const Mask& box_mask, std::size_t margin)
 {
-    return {numerics::padded_grid(setting.region.grid(), 0.0, o.pad_fraction), b0_direction_ijk, setting.region,
-            setting.squared_weight};
+    const Dims inner = numerics::bounding_box(box_mask).dims, outer = box_mask.dims();
+    const auto length = [&](std::size_t mask_n, std::size_t box_n) {
+        return numerics::good_length(std::max(box_n, mask_n + 2 * margin));
+    };
+    return {{length(inner.nx, outer.nx), length(inner.ny, outer.ny), length(inner.nz, outer.nz)}, box_mask.grid().voxel_mm};
 }
 
 SourceSizes sizes_of(const SeparationRound& round, const SeparationOptions& o)
@@ -105,8 +111,8 @@ SourceSizes sizes_of(const SeparationRound& round, const SeparationOptions& o)
 
 // The mask without pockets of air: parts without signal that hold more than tissue can if their sources may be of any size.
 // What dephasing darkens is larger than its source, so calcification and haemorrhage come out smaller than they are and stay.
-Mask without_air(const Mask& mask, const VolumeF& field, const UnitVector& b0_direction_ijk, const SeparationInput& input,
-                 const SeparationOptions& o)
+Mask without_air(const Mask& mask, const VolumeF& field, const Grid& padded, const UnitVector& b0_direction_ijk,
+                 const SeparationInput& input, const SeparationOptions& o)
 {
     constexpr int enough_iterations = 10;  // strong sources next to data come first
     if (input.magnitude == nullptr) return mask.clone();
@@ -119,7 +125,7 @@ Mask without_air(const Mask& mask, const VolumeF& field, const UnitVector& b0_di
     if (numerics::count(voids) == 0 || numerics::count(rest) == 0) return mask.clone();
 
     const Setting setting = describe(field, rest, input, o);
-    SourceSolver solver = make_solver(setting, b0_direction_ijk, o);
+    SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight);
     solver.set_sizes(sizes_of(o.rounds.front(), o));
     solver.solve(field, enough_iterations);
     const VolumeF sources_ppm = solver.outside_sources_ppm();
@@ -188,8 +194,10 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         return {VolumeF(mask.grid(), 0.0f), mask.clone(), 0, 0.0, true, VolumeF(mask.grid(), 0.0f)};
 
     const double smallest_mm = *std::min_element(mask.grid().voxel_mm.begin(), mask.grid().voxel_mm.end());
-    const auto box = numerics::bounding_box(mask, static_cast<std::size_t>(std::ceil(options.margin_mm / smallest_mm)));
+    const auto margin = static_cast<std::size_t>(std::ceil(options.margin_mm / smallest_mm));
+    const auto box = numerics::bounding_box(mask, margin);
     const Mask box_mask = numerics::crop(mask, box);
+    const Grid padded = world(box_mask, margin);
     const VolumeF field = numerics::crop(total_field_ppm, box);
     const auto crop_if = [&](const VolumeF* v) {
         return v == nullptr || v->empty() ? VolumeF() : numerics::crop(*v, box);
@@ -201,13 +209,13 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         const VolumeF sigma = crop_if(input.sigma_ppm), residual = crop_if(input.relative_residual);
         const SeparationInput cropped{sigma.empty() ? nullptr : &sigma, magnitude.empty() ? nullptr : &magnitude,
                                       residual.empty() ? nullptr : &residual};
-        measured = without_air(box_mask, field, b0_direction_ijk, cropped, options);
+        measured = without_air(box_mask, field, padded, b0_direction_ijk, cropped, options);
         setting = describe(field, measured, cropped, options);
     }
     if (!inner || options.rounds.size() == 1) magnitude = {};
     const VolumeF weight = trust(setting, measured, options.model_error_ppm);
 
-    SourceSolver solver = make_solver(setting, b0_direction_ijk, options);
+    SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight);
     VolumeF local(field.grid(), 0.0f), target(field.grid());
     subtract(field, local, nullptr, target);
     for (std::size_t r = 0; r < options.rounds.size(); ++r) {
