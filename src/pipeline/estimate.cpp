@@ -28,7 +28,7 @@ std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const Ch
     // of 1 mm, 1 and 4 echoes, with and without per_echo, all background methods. The model came to 0.96 to 1.21 of the
     // measured peak. A head that fills the grid, or half of it, brings that to 0.8 and 1.3.
     constexpr double program_bytes = 30e6;
-    constexpr double separation_margin_mm = 14.0;
+    constexpr double separation_margin_mm = 16.0;
 
     const Grid& grid = acquisition.geometry.grid;
     const auto voxels = static_cast<double>(grid.size());

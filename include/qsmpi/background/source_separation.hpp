@@ -28,7 +28,7 @@ struct SeparationOptions {
     double second_rim_error_ppm = 0.005; ///< floor in the next layer
     double steepness_error = 0.02;       ///< error of the data as part of the largest step to a neighbouring voxel
     double air_ppm = 8.0;                ///< a part of the mask without signal that holds as much is air, and its field background
-    double margin_mm = 14.0;             ///< sources are placed up to here around the mask's box, beyond the edge of the grid too
+    double margin_mm = 16.0;             ///< sources are placed up to here around the mask's box, beyond the edge of the grid too
 };
 
 /// What separate_sources() may look at besides the field. Pointers may be null; nothing is kept.
