@@ -1,6 +1,7 @@
 // What a job will need, from its header alone: for admission and for the order of jobs.
 #include <algorithm>
 
+#include "qsmpi/background/source_separation.hpp"
 #include "qsmpi/pipeline/job.hpp"
 #include "registries.hpp"
 
@@ -28,7 +29,6 @@ std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const Ch
     // of 1 mm, 1 and 4 echoes, with and without per_echo, all background methods. The model came to 0.96 to 1.21 of the
     // measured peak. A head that fills the grid, or half of it, brings that to 0.8 and 1.3.
     constexpr double program_bytes = 30e6;
-    constexpr double separation_margin_mm = 16.0;
 
     const Grid& grid = acquisition.geometry.grid;
     const auto voxels = static_cast<double>(grid.size());
@@ -36,7 +36,7 @@ std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const Ch
     const bool several_maps = options.per_echo && acquisition.echoes.size() > 1;
     const double maps = several_maps ? echoes : 1.0;
     const std::string background = resolved(options).background;
-    const double head = box_fraction(grid, 0.0), surroundings = box_fraction(grid, separation_margin_mm);
+    const double head = box_fraction(grid, 0.0), surroundings = box_fraction(grid, background::SeparationOptions{}.margin_mm);
 
     // Bytes a voxel alive at the worst moment of each stage that can be the worst. Unwrapping: magnitude, phase, edge
     // costs and the forest.

@@ -125,8 +125,7 @@ TEST(SourceSeparation, TakesAPocketOfAirForBackgroundAndADenseCalcificationForTi
         for (std::size_t i = 0; i < near.size(); ++i)
             if (std::abs(of_pocket[i]) < 0.02F * static_cast<float>(std::abs(chi_ppm)) || magnitude[i] < 50.0F) near[i] = 0;
         ASSERT_GT(numerics::count(near), 100U);
-        const LocalField found =
-            separate_sources(total, scene.mask, b0_along_z, {.magnitude = &magnitude}, {}, {.signal_fraction = 0.15});
+        const LocalField found = separate_sources(total, scene.mask, b0_along_z, {.magnitude = &magnitude}, {});
         EXPECT_EQ(found.weight[pocket] == 0.0F, is_air) << chi_ppm;
         EXPECT_TRUE(all_finite(found.local_field_ppm));
         // Around it: air leaves the local field nearly as without it; tissue stays in.
