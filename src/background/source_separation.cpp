@@ -73,12 +73,11 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
     const auto variance = [&](std::size_t x, std::size_t y, std::size_t z) {
         const std::size_t i = d.index(x, y, z);
         const double depth = static_cast<double>(depth_mm[i]);
-        const double floor = depth <= 1.1 * layer_mm   ? o.rim_error_ppm
-                             : depth <= 2.1 * layer_mm ? o.second_rim_error_ppm
-                                                       : o.model_error_ppm;
+        const std::size_t layer = depth <= 1.1 * layer_mm ? 0 : depth <= 2.1 * layer_mm ? 1 : 2;
+        const double floor = layer == 0 ? o.rim_error_ppm : o.model_error_ppm;
         const double noise = input.sigma_ppm == nullptr ? 0.0 : static_cast<double>((*input.sigma_ppm)[i]);
         const double misfit = is_consistent(i) ? 0.0 : 15.0 * o.model_error_ppm;
-        const double slope = o.steepness_error * static_cast<double>(steepness(field, data, x, y, z));
+        const double slope = o.steepness_error[layer] * static_cast<double>(steepness(field, data, x, y, z));
         return noise * noise + floor * floor + misfit * misfit + slope * slope;
     };
     parallel::for_each(d.nz, [&](std::size_t z) {
@@ -161,6 +160,20 @@ void subtract(const VolumeF& a, const VolumeF& b, const Mask* mask, VolumeF& out
     });
 }
 
+// target <- a - (b + momentum (b - before)), before <- b; an empty `before` counts as b.
+void extrapolate(const VolumeF& a, const VolumeF& b, double momentum, VolumeF& before, VolumeF& target)
+{
+    if (before.empty()) before = b.clone();
+    const auto beta = static_cast<float>(momentum);
+    parallel::for_blocks(target.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            const float now = b[i];
+            target[i] = std::isfinite(a[i]) ? a[i] - (now + beta * (now - before[i])) : 0.0F;
+            before[i] = now;
+        }
+    });
+}
+
 // Where the data deserve far less trust than elsewhere, what no source explains is error of the data.
 void replace_distrusted(VolumeF& local, const VolumeF& weight, const Mask& mask, const VolumeF& unexplained)
 {
@@ -179,8 +192,13 @@ void replace_distrusted(VolumeF& local, const VolumeF& weight, const Mask& mask,
 std::vector<SeparationRound> separation_rounds(int n_rounds)
 {
     require(n_rounds > 0, str("separate_sources: ", n_rounds, " rounds; expected at least 1"));
-    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {15, 0.01, 4.0});
-    rounds.front() = {30, 0.02, 1.0};
+    constexpr int most_with_momentum = 8;
+    constexpr double momentum_step = 0.3, most_momentum = 0.6;
+    const bool few = n_rounds <= most_with_momentum;
+    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {few ? 20 : 15, 0.01, 4.0, 0.0});
+    rounds.front() = {30, 0.02, 1.0, 0.0};
+    for (std::size_t r = 1; few && r < rounds.size(); ++r)
+        rounds[r].momentum = std::min(most_momentum, momentum_step * static_cast<double>(r));
     return rounds;
 }
 
@@ -217,6 +235,8 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
 
     SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight);
     VolumeF local(field.grid(), 0.0f), target(field.grid());
+    VolumeF before;  // field of the last map, where it is carried on
+    const bool with_momentum = std::any_of(options.rounds.begin(), options.rounds.end(), [](const auto& r) { return r.momentum > 0.0; });
     subtract(field, local, nullptr, target);
     for (std::size_t r = 0; r < options.rounds.size(); ++r) {
         const auto& round = options.rounds[r];
@@ -229,7 +249,8 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
             inner({local, weight, measured, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
         magnitude = {};
         solver.dipole_field(chi_ppm, target);
-        subtract(field, target, nullptr, target);
+        if (with_momentum) extrapolate(field, target, round.momentum, before, target);
+        else subtract(field, target, nullptr, target);
     }
     replace_distrusted(local, weight, box_mask, solver.unexplained_ppm());
     return {numerics::uncrop(local, box, mask.grid()), mask.clone(), solver.iterations(), solver.relative_residual(), true,

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <functional>
 #include <vector>
 
@@ -11,9 +12,12 @@ struct SeparationRound {
     int iterations;
     double sigma_inside_ppm;  ///< inside the mask, about the previous map
     double sigma_tissue_ppm;  ///< outside the mask, where there is signal
+    double momentum = 0.0;    ///< the map that follows is carried on by this part of its last change
 };
-/// The first round finds most of the background, the others mend what it took from the inside: 30 iterations, then 15.
-/// Sources in tissue outside may be large, since its voxels hold parts of bone and air.
+/// The first round finds most of the background in 30 iterations, the others mend what it took from the inside. Up to 8
+/// rounds take 20 iterations each and momentum (0.3, then 0.6), which halves the rounds to the same error; more
+/// take 15 and none, since momentum then overshoots. Sources in tissue outside may be large, since its voxels hold
+/// parts of bone and air.
 [[nodiscard]] std::vector<SeparationRound> separation_rounds(int n_rounds);
 
 /// Settings of separate_sources(). Lengths in mm, susceptibilities in ppm, fields in ppm.
@@ -24,9 +28,10 @@ struct SeparationOptions {
     double signal_fraction = 0.15;       ///< signal = magnitude above this part of its median in the mask
     double residual_limit = 0.09;        ///< relative residual of the field fit above which data beyond the mask are not used
     double model_error_ppm = 0.002;      ///< floor of the data's standard deviation
-    double rim_error_ppm = 0.2;          ///< floor in the outermost voxels of the data: partial volume, dephasing
-    double second_rim_error_ppm = 0.005; ///< floor in the next layer
-    double steepness_error = 0.02;       ///< error of the data as part of the largest step to a neighbouring voxel
+    double rim_error_ppm = 0.1;          ///< floor in the outermost voxels of the data: partial volume, dephasing
+    /// Error of the data as part of the largest step to a neighbouring voxel: in the outermost voxels of the data, where the
+    /// step is that of sources smaller than a voxel beside it, in the next layer, and further in.
+    std::array<double, 3> steepness_error{1.0, 0.1, 0.02};
     double air_ppm = 8.0;                ///< a part of the mask without signal that holds as much is air, and its field background
     double margin_mm = 16.0;             ///< sources are placed up to here around the mask's box, beyond the edge of the grid too
 };
