@@ -174,16 +174,25 @@ void extrapolate(const VolumeF& a, const VolumeF& b, double momentum, VolumeF& b
     });
 }
 
-// Where the data deserve far less trust than elsewhere, what no source explains is error of the data.
-void replace_distrusted(VolumeF& local, const VolumeF& weight, const Mask& mask, const VolumeF& unexplained)
+// Where the data deserve far less trust than elsewhere, what no source explains is error of the data. Leaves that of it.
+void keep_error(VolumeF& unexplained, const VolumeF& weight, const Mask& mask)
 {
     constexpr double little = 0.3;  // of the median trust; below, the error's share rises to all of it at 0
     const double usual = numerics::median_inside(weight, mask);
-    if (!(usual > 0.0)) return;
-    const auto scale = static_cast<float>(1.0 / (little * usual));
-    parallel::for_blocks(local.size(), [&](std::size_t begin, std::size_t end) {
+    const auto scale = usual > 0.0 ? static_cast<float>(1.0 / (little * usual)) : 0.0F;
+    parallel::for_blocks(unexplained.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i)
-            if (mask[i] != 0) local[i] -= std::max(0.0F, 1.0F - scale * weight[i]) * unexplained[i];
+            unexplained[i] *= mask[i] != 0 && usual > 0.0 ? std::max(0.0F, 1.0F - scale * weight[i]) : 0.0F;
+    });
+}
+
+// Leaves the errors that are far beyond what partial volume at the rim explains. Below, sources smaller than a voxel may have
+// made them, and the measurement is as good as the model.
+void keep_gross(VolumeF& error, double usual_ppm)
+{
+    const auto k = static_cast<float>(usual_ppm * usual_ppm);
+    parallel::for_blocks(error.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) error[i] *= error[i] * error[i] / (error[i] * error[i] + k);
     });
 }
 
@@ -209,7 +218,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     require_same_grid(total_field_ppm, mask, "separate_sources: field and mask");
     require(!options.rounds.empty(), "separate_sources: at least one round is needed");
     if (numerics::count(mask) == 0)
-        return {VolumeF(mask.grid(), 0.0f), mask.clone(), 0, 0.0, true, VolumeF(mask.grid(), 0.0f)};
+        return {VolumeF(mask.grid(), 0.0f), mask.clone(), 0, 0.0, true, VolumeF(mask.grid(), 0.0f), {}};
 
     const double smallest_mm = *std::min_element(mask.grid().voxel_mm.begin(), mask.grid().voxel_mm.end());
     const auto margin = static_cast<std::size_t>(std::ceil(options.margin_mm / smallest_mm));
@@ -252,9 +261,12 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         if (with_momentum) extrapolate(field, target, round.momentum, before, target);
         else subtract(field, target, nullptr, target);
     }
-    replace_distrusted(local, weight, box_mask, solver.unexplained_ppm());
+    VolumeF error = solver.unexplained_ppm();
+    keep_error(error, weight, box_mask);
+    subtract(local, error, &box_mask, local);
+    keep_gross(error, 2.0 * options.rim_error_ppm);
     return {numerics::uncrop(local, box, mask.grid()), mask.clone(), solver.iterations(), solver.relative_residual(), true,
-            numerics::uncrop(weight, box, mask.grid())};
+            numerics::uncrop(weight, box, mask.grid()), numerics::uncrop(error, box, mask.grid())};
 }
 
 }  // namespace qsmpi::background

@@ -20,6 +20,7 @@ struct MapState {
     SharedVolume sigma_hz;         ///< its standard deviation; infinity where the field is unknown; null: not known
     SharedVolume relative_residual; ///< of the field fit, [0, 1]; null for a single echo
     SharedVolume local_field_ppm;
+    SharedVolume field_error_ppm;  ///< of the total field, as background removal found it; not recorded; null: none
     SharedVolume local_weight;     ///< weight for the inversion, made with the local field; null: data_weight() is used
     SharedVolume chi_ppm;
     SharedMask local_mask;         ///< where local_field_ppm and chi_ppm are valid
@@ -47,6 +48,7 @@ struct Chain {
     Mask domain;                      ///< voxels that were unwrapped; empty: all. From "unwrap" to "field"
     SharedVolume quality;             ///< ROMEO quality, [0, 1]
     SharedVolume magnitude_rss;       ///< root of the sum of squares; null when there is no magnitude
+    bool keep_field_error = false;    ///< whether maps get their field_error_ppm
     SharedMask given_mask;            ///< in memory: used as it is, whatever the option `mask` says; null: none
     SharedVolume r2star_per_s, s0;    ///< null when they were not asked for or cannot be made
     SharedMask mask;

@@ -14,7 +14,8 @@ namespace qsmpi::pipeline {
 namespace {
 
 constexpr Span table[] = {
-    {"field-mapping", Artifact::phase, Artifact::total_field, "phase", "mask"},
+    // Background removal tells which voxels of the field no source can have made.
+    {"field-mapping", Artifact::phase, Artifact::total_field, "phase", "local_field"},
     {"bfr", Artifact::total_field, Artifact::local_field, "mask", "local_field"},
     {"dipole", Artifact::local_field, Artifact::chi, "mask", "chi"},
     {"unwrap+bfr", Artifact::phase, Artifact::local_field, "phase", "local_field"},
@@ -136,7 +137,11 @@ SpanResult take_result(Chain& chain, const Span& span)
     MapState& map = chain.maps.back();
     SpanResult result;
     result.mask = (span.to == Artifact::total_field ? chain.mask : map.local_mask)->clone();
-    if (span.to == Artifact::total_field) result.volume_ppm = in_ppm(*map.field_hz, chain.spec.acquisition.b0_tesla);
+    if (span.to == Artifact::total_field) {
+        result.volume_ppm = in_ppm(*map.field_hz, chain.spec.acquisition.b0_tesla);
+        for (std::size_t i = 0; map.field_error_ppm && i < result.mask.size(); ++i)
+            result.volume_ppm[i] -= (*map.field_error_ppm)[i];
+    }
     else result.volume_ppm = (span.to == Artifact::chi ? map.chi_ppm : map.local_field_ppm)->clone();
     for (std::size_t i = 0; i < result.mask.size(); ++i)
         if (result.mask[i] == 0) result.volume_ppm[i] = 0.0f;
@@ -174,6 +179,7 @@ SpanResult run_span(const Span& span, SpanInput input, const ChainOptions& optio
     // R2* is no result of a span: only the search for cerebrospinal fluid may want it.
     if (span.to != Artifact::chi || !needs_csf(options)) spec.options.r2star = "off";
     Chain chain(spec);
+    chain.keep_field_error = span.to == Artifact::total_field;
     fill(chain, span, input);
     run_stages(chain, span);
     return take_result(chain, span);

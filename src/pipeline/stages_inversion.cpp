@@ -59,6 +59,7 @@ void find_local_field(Chain& chain, MapState& map, Pass pass)
     if (lost > lost_fraction_limit) chain.warn(str(where(map), "mask shrank by ", std::lround(100.0 * lost), " %"));
     map.local_field_ppm = std::make_shared<VolumeF>(std::move(local.local_field_ppm));
     map.local_mask = std::make_shared<Mask>(std::move(local.mask));
+    if (chain.keep_field_error && !local.error.empty()) map.field_error_ppm = std::make_shared<VolumeF>(std::move(local.error));
     if (!local.weight.empty()) map.local_weight = std::make_shared<VolumeF>(std::move(local.weight));
 }
 

@@ -11,6 +11,7 @@ struct LocalField {
     double relative_residual = 0.0;
     bool converged = true;
     VolumeF weight{};  ///< how far each voxel of the local field can be trusted, [0, 1]; empty: all alike
+    VolumeF error{};   ///< gross errors of the total field (a wrong turn, dephasing): what is left of it without is better; empty: none
 };
 
 }  // namespace qsmpi::background
