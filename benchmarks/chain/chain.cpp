@@ -109,7 +109,7 @@ double measure_unit_f_seconds(const Grid& grid, int threads)
 
 int main(int argc, char** argv)
 {
-    if (argc < 2) {
+    if (argc < 2 || argv[1][0] == '-') {
         std::cerr << "usage: benchmark_chain FOLDER [--threads N] [--dims X,Y,Z] [--voxel-mm H] [--options JSON]\n";
         return 2;
     }

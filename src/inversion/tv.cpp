@@ -178,7 +178,7 @@ extern const Method tv_method;
 constinit const Method tv_method{
     .name = "tv",
     .help = "total variation by ADMM, weighted by noise and guided by edges of the magnitude where they are known: accurate",
-    .parameters = "lambda 2e-4 ppm times the voxel size (half without magnitude, half without known noise), down to a fifth at edges, "
+    .parameters = "lambda 2e-4 ppm times the voxel size (half without magnitude, half without known noise), down to three tenths at edges, "
                   "rho 0.05, relaxation 1.6, at most 60 iterations, tolerance 5e-3",
     .sentence = "Susceptibility was computed by total variation regularisation, less where the magnitude has edges, solved with "
                 "the alternating direction method of multipliers.",

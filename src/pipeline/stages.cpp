@@ -145,7 +145,7 @@ const std::vector<Stage>& stage_table()
         {"local_field", 2, 0.25,
          {"background", "background_radius_mm", "background_rounds", "background_cleanup", "inversion_edges"},
          field_strength, run_local_field, local_field_products},
-        {"chi", 1, 0.23, {"inversion", "inversion_lambda", "reference"}, reference_facts, run_chi, chi_products},
+        {"chi", 2, 0.23, {"inversion", "inversion_lambda", "reference"}, reference_facts, run_chi, chi_products},
         {"swi", 1, 0.0, {"swi"}, no_facts, run_swi, swi_products},
     };
     return table;

@@ -139,6 +139,27 @@ TEST(SourceSeparation, TakesAPocketOfAirForBackgroundAndADenseCalcificationForTi
     }
 }
 
+TEST(SourceSeparation, TellsGrossErrorsOfTheFieldAtTheRimFromFields)
+{
+    const Grid grid = grid_of(64, 72, 61);
+    const Scene scene = make_scene(grid, b0_along_z);
+    VolumeF total = scene.total.clone();
+    const std::size_t wrong = grid.dims.index(32, 36, 49);  // 19 mm from the centre: the outermost layer
+    total[wrong] += 1.2F;
+    const LocalField found = separate_sources(total, scene.mask, b0_along_z, {}, {});
+    EXPECT_NEAR(found.error[wrong], 1.2F, 0.12F);
+    // A wrong voxel says nothing about the others.
+    double largest_deep = 0.0, largest_rim = 0.0;
+    const Mask deep = ball_mask(grid, 16.0);
+    for (std::size_t i = 0; i < total.size(); ++i) {
+        if (i == wrong) continue;
+        double& largest = deep[i] != 0 ? largest_deep : largest_rim;
+        largest = std::max(largest, static_cast<double>(std::abs(found.error[i])));
+    }
+    EXPECT_LT(largest_deep, 0.002);
+    EXPECT_LT(largest_rim, 0.1);
+}
+
 TEST(SourceSeparation, DoesNotDependOnTheNumberOfThreads)
 {
     const Scene scene = make_scene(grid_of(40, 45, 41), b0_along_z);
