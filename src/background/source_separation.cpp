@@ -202,7 +202,7 @@ std::vector<SeparationRound> separation_rounds(int n_rounds)
 {
     require(n_rounds > 0, str("separate_sources: ", n_rounds, " rounds; expected at least 1"));
     constexpr int most_with_momentum = 8;
-    constexpr double momentum_step = 0.3, most_momentum = 0.8;
+    constexpr double momentum_step = 0.3, most_momentum = 0.6;
     const bool few = n_rounds <= most_with_momentum;
     std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {few ? 20 : 15, 0.01, 4.0, 0.0});
     rounds.front() = {30, 0.02, 1.0, 0.0};

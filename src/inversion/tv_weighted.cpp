@@ -62,6 +62,22 @@ void WeightedTv::set_field(const VolumeF& field_ppm)
     });
 }
 
+// Once the iterations have settled, v is D x: trust (f + f - v) takes the place of trust f.
+void WeightedTv::add_back()
+{
+    const Dims& box = x_.dims();
+    parallel::for_each(box.nz, [&](std::size_t z) {
+        for (std::size_t y = 0; y < box.ny; ++y) {
+            const float *trust = &trust_(0, y, z), *t = &t_(0, y, z);
+            float* pulled = &pulled_(0, y, z);
+            for (std::size_t i = 0; i < box.nx; ++i) {
+                const float v = pulled[i] + (1.0F - trust[i]) * t[i];
+                pulled[i] += pulled[i] - trust[i] * v;
+            }
+        }
+    });
+}
+
 double WeightedTv::step()
 {
     update_x();

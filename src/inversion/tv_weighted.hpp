@@ -16,6 +16,8 @@ public:
 
     /// The field f to explain from now on, finite; 0 before. Map and duals stay.
     void set_field(const VolumeF& field_ppm);
+    /// Adds what the map leaves of the field, f - D x, to the field: a Bregman iteration. Map and duals stay.
+    void add_back();
     /// One iteration. @return ||x - x_before|| / ||x||
     double step();
     [[nodiscard]] VolumeF& x() { return x_; }

@@ -15,7 +15,7 @@ struct SeparationRound {
     double momentum = 0.0;    ///< the map that follows is carried on by this part of its last change
 };
 /// The first round finds most of the background in 30 iterations, the others mend what it took from the inside. Up to 8
-/// rounds take 20 iterations each and momentum (0.3, 0.6, then 0.8), which halves the rounds to the same error; more
+/// rounds take 20 iterations each and momentum (0.3, then 0.6), which saves rounds to the same error; more
 /// take 15 and none, since momentum then overshoots. Sources in tissue outside may be large, since its voxels hold
 /// parts of bone and air.
 [[nodiscard]] std::vector<SeparationRound> separation_rounds(int n_rounds);

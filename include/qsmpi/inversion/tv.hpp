@@ -17,6 +17,7 @@ struct TvOptions {
     TvNorm norm = TvNorm::anisotropic;
     int max_iterations = 60;
     double tolerance = 1e-3;     ///< stops when ||x - x_before|| < tolerance ||x||
+    int add_back_after = 0;      ///< iterations after which what is left of the field is added to it, once; 0: never (only with weights)
     int pad_voxels = 16;         ///< least zero padding of each axis
     double pad_fraction = 0.25;
 };
@@ -37,6 +38,9 @@ enum class Guidance { none, edges };
 
 /// Susceptibility by total variation regularisation: min 1/2 ||w (D x - f)||^2 + lambda ||grad x||_1 by ADMM.
 ///
+/// Total variation takes contrast away with the noise. One Bregman iteration (add_back_after) gives it back: the field that
+/// the map leaves unexplained is added to the data, and the iterations go on.
+///
 /// @param local_field_ppm   background-free field relative to B0 [ppm]; shape (nx, ny, nz)
 /// @param mask              voxels to reconstruct; same grid as the field
 /// @param b0_direction_ijk  unit vector of B0 in voxel axes
@@ -51,7 +55,7 @@ enum class Guidance { none, edges };
 ///
 /// About 1.3 F an iteration without and 2.5 F with weights, where F is a pair of FFTs of the padded box; volumes of
 /// the box's size: 6, and 1 spectrum; with weights 8, and 3 of the padded size. Same bits for any number of threads.
-/// Bilgic et al., Magn. Reson. Med. 72(5):1444-1459, 2014.
+/// Bilgic et al., Magn. Reson. Med. 72(5):1444-1459, 2014; Osher et al., Multiscale Model. Simul. 4(2):460-489, 2005.
 [[nodiscard]] Result tv(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
                         const TvOptions& options = {}, const VolumeF* weight = nullptr,
                         const Observer& observer = {}, const VolumeF* guide = nullptr);
