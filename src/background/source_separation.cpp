@@ -204,7 +204,7 @@ std::vector<SeparationRound> separation_rounds(int n_rounds)
     constexpr int most_with_momentum = 8;
     constexpr double momentum_step = 0.3, most_momentum = 0.6;
     const bool few = n_rounds <= most_with_momentum;
-    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {few ? 20 : 15, 0.01, 4.0, 0.0});
+    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {few ? 18 : 15, 0.01, 4.0, 0.0});
     rounds.front() = {30, 0.02, 1.0, 0.0};
     for (std::size_t r = 1; few && r < rounds.size(); ++r)
         rounds[r].momentum = std::min(most_momentum, momentum_step * static_cast<double>(r));
