@@ -160,20 +160,6 @@ void subtract(const VolumeF& a, const VolumeF& b, const Mask* mask, VolumeF& out
     });
 }
 
-// target <- a - (b + momentum (b - before)), before <- b; an empty `before` counts as b.
-void extrapolate(const VolumeF& a, const VolumeF& b, double momentum, VolumeF& before, VolumeF& target)
-{
-    if (before.empty()) before = b.clone();
-    const auto beta = static_cast<float>(momentum);
-    parallel::for_blocks(target.size(), [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) {
-            const float now = b[i];
-            target[i] = std::isfinite(a[i]) ? a[i] - (now + beta * (now - before[i])) : 0.0F;
-            before[i] = now;
-        }
-    });
-}
-
 // Where the data deserve far less trust than elsewhere, what no source explains is error of the data. Leaves that of it.
 void keep_error(VolumeF& unexplained, const VolumeF& weight, const Mask& mask)
 {
@@ -201,13 +187,8 @@ void keep_gross(VolumeF& error, double usual_ppm)
 std::vector<SeparationRound> separation_rounds(int n_rounds)
 {
     require(n_rounds > 0, str("separate_sources: ", n_rounds, " rounds; expected at least 1"));
-    constexpr int most_with_momentum = 8;
-    constexpr double momentum_step = 0.3, most_momentum = 0.6;
-    const bool few = n_rounds <= most_with_momentum;
-    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {few ? 18 : 15, 0.01, 4.0, 0.0});
-    rounds.front() = {30, 0.02, 1.0, 0.0};
-    for (std::size_t r = 1; few && r < rounds.size(); ++r)
-        rounds[r].momentum = std::min(most_momentum, momentum_step * static_cast<double>(r));
+    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {15, 0.01, 4.0});
+    rounds.front() = {30, 0.02, 1.0};
     return rounds;
 }
 
@@ -244,8 +225,6 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
 
     SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight);
     VolumeF local(field.grid(), 0.0f), target(field.grid());
-    VolumeF before;  // field of the last map, where it is carried on
-    const bool with_momentum = std::any_of(options.rounds.begin(), options.rounds.end(), [](const auto& r) { return r.momentum > 0.0; });
     subtract(field, local, nullptr, target);
     for (std::size_t r = 0; r < options.rounds.size(); ++r) {
         const auto& round = options.rounds[r];
@@ -258,8 +237,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
             inner({local, weight, measured, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
         magnitude = {};
         solver.dipole_field(chi_ppm, target);
-        if (with_momentum) extrapolate(field, target, round.momentum, before, target);
-        else subtract(field, target, nullptr, target);
+        subtract(field, target, nullptr, target);
     }
     VolumeF error = solver.unexplained_ppm();
     keep_error(error, weight, box_mask);

@@ -27,7 +27,7 @@ public:
     void raise_penalty(double factor);
 
     /// The least part of the threshold that an edge of the guide leaves.
-    static constexpr float guide_floor = 0.3F;
+    static constexpr float guide_floor = 0.25F;
 
 private:
     template <bool isotropic, bool measure, bool guided>

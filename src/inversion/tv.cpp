@@ -186,8 +186,8 @@ extern const Method tv_method;
 constinit const Method tv_method{
     .name = "tv",
     .help = "total variation by ADMM, weighted by noise and guided by edges of the magnitude where they are known: accurate",
-    .parameters = "lambda 2e-4 ppm times the voxel size (half without magnitude, half without known noise), down to three tenths at edges, "
-                  "rho 0.05, relaxation 1.6, at most 60 iterations, tolerance 5e-3; what is left of the field is added to it once, after 12 iterations",
+    .parameters = "lambda 2e-4 ppm times the voxel size (half without magnitude, half without known noise), down to a quarter at edges, "
+                  "rho 0.05, relaxation 1.6, at most 60 iterations, tolerance 5e-3; what is left of the field is added once, after 12 iterations",
     .sentence = "Susceptibility was computed by total variation regularisation, less where the magnitude has edges, with one Bregman "
                 "iteration, solved with the alternating direction method of multipliers.",
     .citation = "Bilgic et al., Magn. Reson. Med. 72(5):1444-1459, 2014, doi:10.1002/mrm.25029; "

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "qsmpi/core/parallel.hpp"
+#include "qsmpi/numerics/statistics.hpp"
 
 namespace qsmpi::inversion::detail {
 
@@ -62,19 +64,32 @@ void WeightedTv::set_field(const VolumeF& field_ppm)
     });
 }
 
-// Once the iterations have settled, v is D x: trust (f + f - v) takes the place of trust f.
+// Once the iterations have settled, v is D x: trust (f + g (f - v)) takes the place of trust f. Where what is left is far
+// beyond the usual, in units of the noise, it is error of the data and not contrast lost: g falls from 1 to 0.
 void WeightedTv::add_back()
 {
     const Dims& box = x_.dims();
-    parallel::for_each(box.nz, [&](std::size_t z) {
-        for (std::size_t y = 0; y < box.ny; ++y) {
-            const float *trust = &trust_(0, y, z), *t = &t_(0, y, z);
-            float* pulled = &pulled_(0, y, z);
-            for (std::size_t i = 0; i < box.nx; ++i) {
-                const float v = pulled[i] + (1.0F - trust[i]) * t[i];
-                pulled[i] += pulled[i] - trust[i] * v;
-            }
-        }
+    VolumeF& left = next_;  // w (f - v)
+    const auto each = [&](auto&& change) {
+        parallel::for_each(box.nz, [&](std::size_t z) {
+            for (std::size_t y = 0; y < box.ny; ++y)
+                for (std::size_t x = 0; x < box.nx; ++x) change(left(x, y, z), trust_(x, y, z), pulled_(x, y, z), t_(x, y, z));
+        });
+    };
+    each([&](float& rest, float trust, float pulled, float t) {
+        const float w_squared = trust / (1.0F - trust) * mu_;
+        rest = trust > 0.0F ? std::sqrt(w_squared) * (pulled / trust - (pulled + (1.0F - trust) * t)) : 0.0F;
+    });
+    std::vector<float> sizes;
+    for (std::size_t i = 0; i < left.size(); ++i)
+        if (trust_[i] > 0.0F) sizes.push_back(std::abs(left[i]));
+    if (sizes.empty()) return;
+    constexpr float far_beyond = 5.0F;  // of the median
+    const float usual = far_beyond * static_cast<float>(numerics::quantile(sizes, 0.5));
+    if (usual == 0.0F) return;
+    each([&](float& rest, float trust, float& pulled, float t) {
+        const float v = pulled + (1.0F - trust) * t, ratio = rest / usual;
+        pulled += (pulled - trust * v) / (1.0F + ratio * ratio);
     });
 }
 

@@ -16,7 +16,8 @@ public:
 
     /// The field f to explain from now on, finite; 0 before. Map and duals stay.
     void set_field(const VolumeF& field_ppm);
-    /// Adds what the map leaves of the field, f - D x, to the field: a Bregman iteration. Map and duals stay.
+    /// Adds what the map leaves of the field, f - D x, to the field: a Bregman iteration; less of it where it is many times
+    /// the usual, which is error of the data. Map and duals stay.
     void add_back();
     /// One iteration. @return ||x - x_before|| / ||x||
     double step();

@@ -45,7 +45,7 @@ std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const Ch
     const double relaxing = options.r2star == "off" ? 0.0 : 4.0 * echoes + 8.0 * maps + 32.0;
     // Field and sigma of each map, magnitude, residual, mask, and the field in ppm; local field, its mask and weight of the
     // maps that are done; then what the method works with.
-    const double turns = options.background_rounds == 1 ? 66.0 : 110.0;  // the inversion between rounds keeps its state
+    const double turns = options.background_rounds == 1 ? 66.0 : 106.0;  // the inversion between rounds keeps its state
     const double working = background == "separation" ? turns * surroundings
                            : background == "pdf"      ? 50.0 * surroundings
                                                       : 34.0 * head;

@@ -12,17 +12,14 @@ struct SeparationRound {
     int iterations;
     double sigma_inside_ppm;  ///< inside the mask, about the previous map
     double sigma_tissue_ppm;  ///< outside the mask, where there is signal
-    double momentum = 0.0;    ///< the map that follows is carried on by this part of its last change
 };
-/// The first round finds most of the background in 30 iterations, the others mend what it took from the inside. Up to 8
-/// rounds take 18 iterations each and momentum (0.3, then 0.6), which saves rounds to the same error; more
-/// take 15 and none, since momentum then overshoots. Sources in tissue outside may be large, since its voxels hold
-/// parts of bone and air.
+/// The first round finds most of the background, the others mend what it took from the inside: 30 iterations, then 15.
+/// Sources in tissue outside may be large, since its voxels hold parts of bone and air.
 [[nodiscard]] std::vector<SeparationRound> separation_rounds(int n_rounds);
 
 /// Settings of separate_sources(). Lengths in mm, susceptibilities in ppm, fields in ppm.
 struct SeparationOptions {
-    std::vector<SeparationRound> rounds = separation_rounds(5);
+    std::vector<SeparationRound> rounds = separation_rounds(6);
     double sigma_void_ppm = 10.0;        ///< outside the mask, without signal: air and bone
     double data_margin_mm = 5.0;         ///< signal this close to the mask is used as data too
     double signal_fraction = 0.15;       ///< signal = magnitude above this part of its median in the mask

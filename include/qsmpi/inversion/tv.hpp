@@ -48,7 +48,7 @@ enum class Guidance { none, edges };
 ///                          everywhere and the field is 0 outside the mask, which takes half the time
 /// @param observer          told after each iteration
 /// @param guide             edges to expect, for example edge_guide() of a magnitude: where neighbours differ in it by d, lambda
-///                          is 1 / (1 + d^2) of itself, at least three tenths; null: no edge is expected more than another.
+///                          is 1 / (1 + d^2) of itself, at least a quarter; null: no edge is expected more than another.
 ///                          Anisotropic norm only
 /// @return susceptibility [ppm], 0 outside the mask. Outside of the mask's box gradients are penalised quadratically
 /// @throws InputError if the grids differ, a weight is negative or not finite, or an option is out of its range
