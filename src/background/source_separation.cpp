@@ -124,9 +124,11 @@ Mask without_air(const Mask& mask, const VolumeF& field, const Grid& padded, con
     if (numerics::count(voids) == 0 || numerics::count(rest) == 0) return mask.clone();
 
     const Setting setting = describe(field, rest, input, o);
+    VolumeF known_ppm(field.grid());  // weight 0 times a value that is not finite is not 0
+    for (std::size_t i = 0; i < field.size(); ++i) known_ppm[i] = std::isfinite(field[i]) ? field[i] : 0.0F;
     SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight);
     solver.set_sizes(sizes_of(o.rounds.front(), o));
-    solver.solve(field, enough_iterations);
+    solver.solve(known_ppm, enough_iterations);
     const VolumeF sources_ppm = solver.outside_sources_ppm();
     const numerics::Components parts = numerics::label_components(voids);
     std::vector<double> sum_ppm(parts.sizes.size(), 0.0);

@@ -113,7 +113,7 @@ constinit const Method tgv_method{
     .name = "tgv",
     .help = "single step from the total field by total generalised variation: no background removal needed",
     .parameters =
-        "alpha1 0.0005 (lambda), alpha0 0.0015 for phase in radians and 1 mm; at most 1000 iterations, tolerance 1e-4",
+        "alpha1 0.0005 h / s ppm mm (lambda), alpha0 three times that, h mm the voxel size, s radians per ppm; at most 1000 iterations, tolerance 1e-4",
     .sentence = "Susceptibility was computed from the total field in a single step by total generalised variation.",
     .citation = "Langkammer et al., NeuroImage 111:622-630, 2015, doi:10.1016/j.neuroimage.2015.02.041",
     .input = Input::total_field,

@@ -130,11 +130,12 @@ ContinuedTv::ContinuedTv(const Mask& mask, const UnitVector& b0_direction_ijk, c
 
 ContinuedTv::~ContinuedTv() = default;
 
-VolumeF ContinuedTv::run(const VolumeF& local_field_ppm, int n_iterations)
+VolumeF ContinuedTv::run(const VolumeF& local_field_ppm, int n_iterations, double forgotten_outside)
 {
     if (!state_) return VolumeF(whole_, 0.0F);
     State& s = *state_;
     s.solver.set_field(detail::field_in_box(local_field_ppm, s.domain));
+    if (forgotten_outside > 0.0) s.solver.forget_outside(s.domain.mask, static_cast<float>(forgotten_outside));
     for (int i = 0; i < n_iterations; ++i) static_cast<void>(s.solver.step());
     VolumeF chi_ppm = s.solver.x().clone();
     return detail::to_whole(chi_ppm, s.domain, whole_);

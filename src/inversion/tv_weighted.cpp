@@ -51,7 +51,8 @@ WeightedTv::WeightedTv(const numerics::Fft3& fft, const numerics::DipoleKernel& 
     parallel::for_blocks(trust_.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
             const float w = in_mask(i);
-            trust_[i] = w * w / (w * w + mu_);
+            // At most what add_back() can take back to w in single precision.
+            trust_[i] = std::min(1.0F - 1e-6F, w * w / (w * w + mu_));
         }
     });
 }
@@ -91,6 +92,32 @@ void WeightedTv::add_back()
         const float v = pulled + (1.0F - trust) * t, ratio = rest / usual;
         pulled += (pulled - trust * v) / (1.0F + ratio * ratio);
     });
+}
+
+// t outside the data is D x with the sources of x outside the mask; a share of it gives way to the field of those inside alone.
+void WeightedTv::forget_outside(const Mask& mask, float share)
+{
+    const Dims &box = x_.dims(), &whole = t_.dims();
+    const auto length = [&](std::size_t y, std::size_t z) { return y < box.ny && z < box.nz ? box.nx : 0; };
+    fft_.filter_rows(
+        whole,
+        [&](std::size_t y, std::size_t z, float* row) {
+            const std::size_t n = length(y, z);
+            for (std::size_t i = 0; i < n; ++i) row[i] = mask(i, y, z) != 0 ? x_(i, y, z) : 0.0F;
+            std::fill(row + n, row + whole.nx, 0.0F);
+        },
+        whole,
+        [&](std::size_t y, std::size_t z, const float* row) {
+            const std::size_t n = length(y, z);
+            for (std::size_t i = 0; i < whole.nx; ++i)
+                if (i >= n || trust_(i, y, z) == 0.0F) t_(i, y, z) += share * (row[i] - t_(i, y, z));
+        },
+        [&](const Tile& tile) {
+            AlignedBuffer<float> factors(tile.nz * Tile::width);
+            dipole_.tile(tile, factors.data());
+            tile.multiply(factors.data());
+        },
+        work_);
 }
 
 double WeightedTv::step()

@@ -19,6 +19,9 @@ public:
     /// Adds what the map leaves of the field, f - D x, to the field: a Bregman iteration; less of it where it is many times
     /// the usual, which is error of the data. Map and duals stay.
     void add_back();
+    /// Takes this share of the sources that the map has outside the mask out of what is kept between iterations: for a
+    /// field from which such sources are removed by others. Costs one filter.
+    void forget_outside(const Mask& mask, float share);
     /// One iteration. @return ||x - x_before|| / ||x||
     double step();
     [[nodiscard]] VolumeF& x() { return x_; }

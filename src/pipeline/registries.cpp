@@ -18,6 +18,9 @@ namespace {
 // Iterations of the inversion between rounds of the background method: it goes on where the last round left it, and is only a
 // prior for the next.
 constexpr int first_iterations = 20, later_iterations = 5;
+// Sources outside the mask that the map keeps speed the first rounds up, but beyond that low-order fields begin to swing.
+constexpr int quick_rounds = 6;
+constexpr double later_forgotten_outside = 0.1;
 
 /// sigma of a map; empty if it is not known.
 VolumeF sigma_in_ppm(const MapState& map, double b0_tesla)
@@ -84,7 +87,8 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
             const VolumeF guide = guided ? inversion::edge_guide(*p.magnitude, p.mask) : VolumeF();
             inner.emplace(p.mask, direction, settings, p.weight, guided ? &guide : nullptr);
         }
-        return inner->run(p.local_field_ppm, p.round == 0 ? first_iterations : later_iterations);
+        return inner->run(p.local_field_ppm, p.round == 0 ? first_iterations : later_iterations,
+                          p.round < quick_rounds ? 0.0 : later_forgotten_outside);
     };
     const ChainOptions options = resolved(chain.spec.options);
     std::string name = options.background;

@@ -74,7 +74,10 @@ public:
     /// So many iterations more; the tolerance does not count.
     /// @param local_field_ppm  on the grid of the mask; voxels that are not finite count as 0
     /// @return susceptibility [ppm], 0 outside the mask
-    [[nodiscard]] VolumeF run(const VolumeF& local_field_ppm, int n_iterations);
+    /// @param forgotten_outside  share, [0, 1], of the sources found outside the mask so far that is forgotten first.
+    ///   Turns with a background method that explains the same need some of it in the long run: low-order fields that both
+    ///   claim otherwise swing, more widely in every turn.
+    [[nodiscard]] VolumeF run(const VolumeF& local_field_ppm, int n_iterations, double forgotten_outside = 0.0);
 
 private:
     struct State;
