@@ -9,6 +9,11 @@
 #include "qsmpi/core/suggest.hpp"
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/field/field_map.hpp"
+#include "qsmpi/numerics/fft.hpp"
+#include "qsmpi/numerics/kernels.hpp"
+#include "qsmpi/numerics/morphology.hpp"
+#include "qsmpi/numerics/resize.hpp"
+#include "registries.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
@@ -112,6 +117,57 @@ void fill(Chain& chain, const Span& span, SpanInput& input)
     if (span.from == Artifact::local_field) map.local_field_ppm = std::make_shared<VolumeF>(std::move(input.field_ppm));
 }
 
+/// Source separation ends with a map, and the field of its sources is nearer to the local field than the measurement less the
+/// background, which keeps all that neither explains. Other methods have no map of their own.
+bool ends_with_map(const Span& span, const ChainOptions& options)
+{
+    return span.to == Artifact::local_field && resolved(options).background == "separation" && !needs_csf(options);
+}
+
+/// D chi [ppm] of the sources in the mask, 0 outside of it.
+VolumeF field_of(const VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk)
+{
+    const auto box = numerics::bounding_box(mask);
+    VolumeF field_ppm = numerics::crop(chi_ppm, box);
+    const Mask inside = numerics::crop(mask, box);
+    const auto keep_inside = [&] {
+        for (std::size_t i = 0; i < inside.size(); ++i)
+            if (inside[i] == 0) field_ppm[i] = 0.0F;
+    };
+    const auto length = [](std::size_t n) { return numerics::good_length(2 * n); };
+    const Grid padded{{length(box.dims.nx), length(box.dims.ny), length(box.dims.nz)}, mask.grid().voxel_mm};
+    const numerics::DipoleKernel dipole(padded, b0_direction_ijk);
+    const numerics::Fft3 fft(padded);
+    numerics::Spectrum work(padded.dims);
+    keep_inside();
+    fft.filter_tiles(
+        field_ppm, field_ppm,
+        [&](const numerics::Tile& tile) {
+            AlignedBuffer<float> factors(tile.nz * numerics::Tile::width);
+            dipole.tile(tile, factors.data());
+            tile.multiply(factors.data());
+        },
+        work);
+    keep_inside();
+    return numerics::uncrop(field_ppm, box, mask.grid());
+}
+
+/// Refuses what no one can use: values that are not finite, or nothing at all.
+void check_result(const Span& span, const SpanResult& result)
+{
+    bool any = false;
+    for (std::size_t i = 0; i < result.mask.size(); ++i) {
+        if (result.mask[i] == 0) continue;
+        if (!std::isfinite(result.volume_ppm[i]))
+            throw NumericalError(str(span.name, ": the result is not finite; look for absurd values in the input, which is in ppm "
+                                                "(fields), radians (phase) and any unit (magnitude)"));
+        any = any || result.volume_ppm[i] != 0.0F;
+    }
+    if (!any)
+        throw NumericalError(str(span.name, ": the result is 0 everywhere: the field is unknown or 0 in the whole mask, or the mask is "
+                                            "too small; look at mask, magnitude and echo times"));
+}
+
 void run_stages(Chain& chain, const Span& span)
 {
     bool inside = false;
@@ -142,6 +198,8 @@ SpanResult take_result(Chain& chain, const Span& span)
         for (std::size_t i = 0; map.field_error_ppm && i < result.mask.size(); ++i)
             result.volume_ppm[i] -= (*map.field_error_ppm)[i];
     }
+    else if (span.to == Artifact::local_field && map.chi_ppm)
+        result.volume_ppm = field_of(*map.chi_ppm, result.mask, chain.spec.acquisition.geometry.b0_direction_ijk());
     else result.volume_ppm = (span.to == Artifact::chi ? map.chi_ppm : map.local_field_ppm)->clone();
     for (std::size_t i = 0; i < result.mask.size(); ++i)
         if (result.mask[i] == 0) result.volume_ppm[i] = 0.0f;
@@ -178,11 +236,18 @@ SpanResult run_span(const Span& span, SpanInput input, const ChainOptions& optio
     JobSpec spec = job_of(input, options);
     // R2* is no result of a span: only the search for cerebrospinal fluid may want it.
     if (span.to != Artifact::chi || !needs_csf(options)) spec.options.r2star = "off";
+    Span run = span;
+    if (ends_with_map(span, options)) {
+        run.last_stage = "chi";
+        spec.options.reference = "mean";
+    }
     Chain chain(spec);
     chain.keep_field_error = span.to == Artifact::total_field;
     fill(chain, span, input);
-    run_stages(chain, span);
-    return take_result(chain, span);
+    run_stages(chain, run);
+    SpanResult result = take_result(chain, span);
+    check_result(span, result);
+    return result;
 }
 
 }  // namespace qsmpi::pipeline
