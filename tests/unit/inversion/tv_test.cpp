@@ -253,6 +253,33 @@ TEST(ContinuedTv, FollowsAFieldThatChanges)
     EXPECT_LT(relative_error_percent(found, direct, s.mask), 1.0);
 }
 
+// A source outside the mask explains the field; once others have removed that field, nothing in the mask should remember it.
+TEST(ContinuedTv, ForgetsSourcesOutsideTheMask)
+{
+    const Scene s;
+    const VolumeF weight(s.grid, 1.0F), nothing(s.grid, 0.0F);
+    const VolumeF linear = from_function(s.grid, [](const Vec3& p) { return 0.001 * p[2]; });
+    const auto left = [&](double forgotten_outside) {
+        ContinuedTv continued(s.mask, oblique_b0, {}, weight);
+        static_cast<void>(continued.run(linear, 40));
+        const VolumeF map = continued.run(nothing, 5, forgotten_outside);
+        double sum = 0.0;
+        for (const float v : map) sum += static_cast<double>(v) * static_cast<double>(v);
+        return std::sqrt(sum);
+    };
+    const double kept = left(0.0);
+    EXPECT_GT(kept, 0.0);
+    EXPECT_LT(left(1.0), 0.9 * kept);
+}
+
+TEST(Tv, BearsWeightsFarAboveOne)
+{
+    const Scene s;
+    const VolumeF weight(s.grid, 1e4F);
+    const VolumeF map = tv(s.field, s.mask, oblique_b0, {.max_iterations = 20, .tolerance = 0.0, .add_back_after = 5}, &weight).chi_ppm;
+    EXPECT_TRUE(std::all_of(map.begin(), map.end(), [](float v) { return std::isfinite(v); }));
+}
+
 TEST(ContinuedTv, BearsAnEmptyMaskAndRefusesNonsense)
 {
     const Grid grid{{8, 8, 8}, {1, 1, 1}};
