@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/suggest.hpp"
 #include "qsmpi/core/units.hpp"
@@ -137,11 +138,15 @@ void read_params(const fs::path& folder, pipeline::SpanInput& input, Problems& p
 std::string shape_text(const Dims& d) { return str(d.nx, " x ", d.ny, " x ", d.nz); }
 
 /// All volumes of a file, on the grid of the mask. Empty after a problem.
-std::vector<VolumeF> read_volumes(const fs::path& folder, const char* name, const Grid& grid, Problems& problems)
+std::vector<VolumeF> read_volumes(const fs::path& folder, const char* name, const io::Geometry& geometry, Problems& problems)
 {
+    const Grid& grid = geometry.grid;
     std::vector<VolumeF> volumes;
+    io::Affine affine{};
     try {
-        volumes = io::read_nifti_all(folder / name, io::read_nifti_header(folder / name));
+        const io::NiftiHeader header = io::read_nifti_header(folder / name);
+        affine = header.geometry.affine();
+        volumes = io::read_nifti_all(folder / name, header);
     } catch (const Error& e) {
         problems.add(e);
         return {};
@@ -151,6 +156,10 @@ std::vector<VolumeF> read_volumes(const fs::path& folder, const char* name, cons
                      "resample one to the other");
         return {};
     }
+    const double apart_mm = io::largest_corner_distance_mm(affine, geometry.affine(), grid.dims);
+    if (apart_mm > *std::min_element(grid.voxel_mm.begin(), grid.voxel_mm.end()))
+        log::warn(str((folder / name).string(), ": its header places corners up to ", apart_mm, " mm from where that of ", mask_name,
+                      " does; voxels are taken to be in the same order: if axes are flipped, resample one to the other"));
     for (VolumeF& v : volumes) {
         if (v.grid() == grid) continue;
         // Voxel sizes in two headers may differ in the last digit; those of the mask count.
@@ -251,7 +260,7 @@ pipeline::SpanInput read_stage_folder(const fs::path& folder, const pipeline::Sp
     read_params(folder, input, problems);
 
     const auto read = [&](const char* name) {
-        std::vector<VolumeF> volumes = read_volumes(folder, name, input.geometry.grid, problems);
+        std::vector<VolumeF> volumes = read_volumes(folder, name, input.geometry, problems);
         check_values(volumes, name, input.mask, problems);
         return volumes;
     };

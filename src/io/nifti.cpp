@@ -9,6 +9,7 @@
 #include "gzip.hpp"
 #include "nifti_header.hpp"
 #include "nifti_reader.hpp"
+#include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 
 namespace qsmpi::io
@@ -230,6 +231,9 @@ Image read_image(const fs::path& file)
 Mask read_mask(const fs::path& file)
 {
     const Image image = read_image(file);
+    const auto is_fraction = [](float v) { return v > 0.0f && v < 1.0f; };
+    if (std::any_of(image.data.begin(), image.data.end(), is_fraction))
+        log::warn(str(file.string(), ": holds values between 0 and 1; all that is not 0 counts as mask: make it 0 and 1"));
     Mask mask(image.data.grid());
     parallel::for_blocks(mask.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {

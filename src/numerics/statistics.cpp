@@ -109,6 +109,19 @@ double mean_inside(const VolumeF& volume, const Mask& mask)
     return all.n == 0 ? nan : all.total / static_cast<double>(all.n);
 }
 
+double std_inside(const VolumeF& volume, const Mask& mask)
+{
+    const double mean = mean_inside(volume, mask);
+    VolumeF square(volume.grid());
+    parallel::for_blocks(square.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) {
+            const double d = static_cast<double>(volume[i]) - mean;
+            square[i] = mask[i] != 0 ? static_cast<float>(d * d) : 0.0f;
+        }
+    });
+    return std::sqrt(mean_inside(square, mask));
+}
+
 double otsu_threshold(std::span<const float> values, int n_bins)
 {
     require(n_bins >= 2, str("otsu: ", n_bins, " bins; expected at least 2"));

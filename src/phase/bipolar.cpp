@@ -36,6 +36,12 @@ std::optional<Combination> wrap_safe_combination(std::span<const double> echo_ti
     return d2 >= d1 ? Combination{whole, 1.0f} : Combination{1.0f, whole};
 }
 
+/// m_2 m_3, 0 where any of the three is missing.
+float triple_weight(std::span<const VolumeF> magnitude, std::size_t v)
+{
+    return pair_weight(magnitude, 0, 1, v) > 0.0f ? pair_weight(magnitude, 1, 2, v) : 0.0f;
+}
+
 /// Writes m_2 m_3 exp(i (a phi_1 - (a + b) phi_2 + b phi_3)); 0 where a phase is not finite.
 void combine(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude, const Combination& c,
              VolumeF& real, VolumeF& imaginary)
@@ -44,7 +50,7 @@ void combine(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
         for (std::size_t v = begin; v < end; ++v) {
             const float angle = c.a * (phase[0][v] - phase[1][v]) + c.b * (phase[2][v] - phase[1][v]);
             const bool used = std::isfinite(angle);
-            const float weight = used ? pair_weight(magnitude, 1, 2, v) : 0.0f;
+            const float weight = used ? triple_weight(magnitude, v) : 0.0f;
             const auto [sine, cosine] = sin_cos(angle);
             real[v] = used ? weight * cosine : 0.0f;
             imaginary[v] = used ? weight * sine : 0.0f;
@@ -107,7 +113,7 @@ VolumeF g_of_unwrapped_steps(std::span<const VolumeF> phase, std::span<const Vol
         for (std::size_t v = begin; v < end; ++v) {
             g[v] = static_cast<float>(share1) * g[v] - static_cast<float>(share2) * second[v];
             if (!mask[v]) continue;
-            const auto w = static_cast<double>(pair_weight(magnitude, 1, 2, v));
+            const auto w = static_cast<double>(triple_weight(magnitude, v));
             m.weight += w;
             m.sum += w * static_cast<double>(g[v]);
         }
@@ -129,7 +135,7 @@ VolumeF g_of_unwrapped_steps(std::span<const VolumeF> phase, std::span<const Vol
     parallel::for_blocks(g.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t v = begin; v < end; ++v) {
             const float angle = g[v] + static_cast<float>(shift);
-            const float weight = mask[v] ? pair_weight(magnitude, 1, 2, v) : 0.0f;
+            const float weight = mask[v] ? triple_weight(magnitude, v) : 0.0f;
             g[v] = weight * std::cos(angle);
             second[v] = weight * std::sin(angle);
         }

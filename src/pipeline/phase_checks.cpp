@@ -2,14 +2,17 @@
 #include "phase_checks.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
 
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
+#include "qsmpi/core/units.hpp"
 #include "qsmpi/mask/mask.hpp"
 #include "qsmpi/numerics/morphology.hpp"
+#include "qsmpi/numerics/statistics.hpp"
 #include "qsmpi/phase/checks.hpp"
 
 namespace qsmpi::pipeline {
@@ -29,6 +32,13 @@ constexpr double teeth_of_phase = 0.01;
 constexpr double smallest_object = 0.02;
 constexpr double most_broken_steps = 0.005;
 constexpr std::size_t few_slices = 6;
+// Echoes that share more of their phase values than this are one echo.
+constexpr double most_equal_values = 0.9;
+// Wrapped phase of air or of a coil fills its circle; a smaller part of it speaks of another unit.
+constexpr double least_part_of_circle = 0.6;
+// As few voxels as this do not set the scale of an image, and none is brighter than the others by more than the factor.
+constexpr std::size_t few_bright_voxels = 50;
+constexpr float brightest_factor = 8.0f;
 
 struct EchoCounts {
     std::size_t n = 0, negative = 0, bright = 0;
@@ -84,6 +94,92 @@ void refuse_exchanged(const Chain& chain, const std::vector<EchoCounts>& counts)
             str("echo ", chain.used_echoes.front(), ": the magnitude is at random between both ends of its range in air, as "
                 "phase is (", percent(of_magnitude), " of its voxels stick out), and the phase is not (", percent(of_phase),
                 "): ", remedy));
+}
+
+// A power of two that at most a few voxels exceed by more than the factor; infinity if so few have signal.
+float brightest(const VolumeF& magnitude)
+{
+    using Limits = std::numeric_limits<float>;
+    struct Exponents {
+        std::array<std::size_t, Limits::max_exponent - Limits::min_exponent + 1> n{};
+        Exponents& operator+=(const Exponents& o)
+        {
+            for (std::size_t k = 0; k < n.size(); ++k) n[k] += o.n[k];
+            return *this;
+        }
+    };
+    const auto exponents = parallel::sum_blocks<Exponents>(magnitude.size(), [&](std::size_t begin, std::size_t end) {
+        Exponents e;
+        for (std::size_t i = begin; i < end; ++i) {
+            if (!(magnitude[i] > 0.0f) || !std::isfinite(magnitude[i])) continue;
+            int exponent = 0;
+            static_cast<void>(std::frexp(magnitude[i], &exponent));
+            ++e.n[static_cast<std::size_t>(std::max(exponent - Limits::min_exponent, 0))];
+        }
+        return e;
+    });
+    std::size_t above = 0;
+    for (std::size_t k = exponents.n.size(); k-- > 0;) {
+        above += exponents.n[k];
+        if (above >= few_bright_voxels) return std::ldexp(brightest_factor, static_cast<int>(k) + Limits::min_exponent);
+    }
+    return Limits::infinity();
+}
+
+// A spike would outweigh all that is smoothed together with it.
+void limit_spikes(Chain& chain)
+{
+    for (std::size_t e = 0; e < chain.magnitude.size(); ++e) {
+        VolumeF& magnitude = chain.magnitude[e];
+        const float limit = brightest(magnitude);
+        std::size_t spikes = 0;
+        for (float& m : magnitude) {
+            if (!(m > limit)) continue;
+            m = limit;
+            ++spikes;
+        }
+        if (spikes > 0)
+            chain.warn(str("echo ", chain.used_echoes[e], ": ", spikes, spikes == 1 ? " voxel is" : " voxels are",
+                           " many times as bright as all others in magnitude: taken as ", limit));
+    }
+}
+
+void refuse_copies(const Chain& chain)
+{
+    struct Share {
+        std::size_t equal = 0, n = 0;
+        Share& operator+=(const Share& o)
+        {
+            equal += o.equal;
+            n += o.n;
+            return *this;
+        }
+    };
+    for (std::size_t e = 1; e < chain.phase_rad.size(); ++e) {
+        const VolumeF &before = chain.phase_rad[e - 1], &phase = chain.phase_rad[e];
+        const auto share = parallel::sum_blocks<Share>(phase.size(), [&](std::size_t begin, std::size_t end) {
+            Share s;
+            for (std::size_t i = begin; i < end; ++i) {
+                if (phase[i] == 0.0f && before[i] == 0.0f) continue;
+                s.equal += phase[i] == before[i] ? 1 : 0;
+                ++s.n;
+            }
+            return s;
+        });
+        require(share.n == 0 || static_cast<double>(share.equal) <= most_equal_values * static_cast<double>(share.n),
+                str("echoes ", chain.used_echoes[e - 1], " and ", chain.used_echoes[e], ": ",
+                    percent(static_cast<double>(share.equal) / static_cast<double>(share.n)),
+                    " of the phase values are the same, but their echo times are not: give each echo its own image"));
+    }
+}
+
+void warn_of_narrow_phase(Chain& chain, const std::vector<EchoCounts>& counts)
+{
+    float widest = 0.0f;
+    for (const EchoCounts& c : counts) widest = std::max(widest, c.high - c.low);
+    if (widest <= 0.0f || static_cast<double>(widest) >= least_part_of_circle * units::two_pi) return;
+    chain.warn(str("the phase spans ", widest, " rad in all echoes, not a full circle of 6.28: if it was stored in another unit (turns, "
+                   "multiples of pi), scale it to radians"));
 }
 
 bool is_gap(const VolumeF& phase, std::size_t v)
@@ -205,6 +301,8 @@ void take_out_noise(Chain& chain)
     }
 }
 
+}  // namespace
+
 void warn_of_thin_slab(Chain& chain)
 {
     const Grid& grid = chain.grid();
@@ -218,19 +316,28 @@ void warn_of_thin_slab(Chain& chain)
     }
 }
 
-}  // namespace
-
 void check_echoes(Chain& chain)
 {
     std::vector<EchoCounts> counts;
     for (std::size_t e = 0; e < chain.phase_rad.size(); ++e)
         counts.push_back(count(chain.phase_rad[e], magnitude_of(chain, e)));
     refuse_exchanged(chain, counts);
+    refuse_copies(chain);
+    limit_spikes(chain);
+    warn_of_narrow_phase(chain, counts);
     mark_missing(chain, counts);
     take_out_empty_echoes(chain, counts);
     take_out_noise(chain);
     warn_of_missing_parts(chain);
     warn_of_thin_slab(chain);
+}
+
+void warn_of_implausible_field(Chain& chain, const VolumeF& field_ppm, const Mask& mask, double usual_ppm)
+{
+    const double std_ppm = numerics::std_inside(field_ppm, mask);
+    if (std_ppm > usual_ppm)
+        chain.warn(str("the field varies by ", std_ppm, " ppm (standard deviation in the mask); in tissue it stays below ", usual_ppm,
+                       ": if it is in Hz, divide it by ", units::hz_per_ppm(chain.spec.acquisition.b0_tesla), " Hz/ppm"));
 }
 
 void check_unwrapped(Chain& chain)

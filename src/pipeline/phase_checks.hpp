@@ -4,10 +4,17 @@
 namespace qsmpi::pipeline {
 
 /// Looks at what was read before anything is done with it, and settles what can be settled: parts of an echo that are
-/// missing get no weight (magnitude 0), an echo that is missing or noise altogether is taken out of the chain, with a
+/// missing get no weight (magnitude 0), a few voxels far brighter than all others get less, an echo that is missing or noise altogether is taken out of the chain, with a
 /// warning that names it.
 /// @throws InputError where no echo is left: phase is noise, magnitude and phase are exchanged, nothing was recorded
+/// @throws InputError where two echoes hold the same phase
 void check_echoes(Chain& chain);
+
+/// Warns of a field of view of a few slices, along any axis.
+void warn_of_thin_slab(Chain& chain);
+
+/// Warns of a field [ppm] whose standard deviation inside the mask exceeds the usual: another unit, most likely.
+void warn_of_implausible_field(Chain& chain, const VolumeF& field_ppm, const Mask& mask, double usual_ppm);
 
 /// Warns of what unwrapping cannot settle: parts whose fields are known only apart from each other, and steps between
 /// voxels that are beyond it. To be called with the unwrapped echoes, whose domain is known.

@@ -13,10 +13,15 @@
 #include "qsmpi/numerics/kernels.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/resize.hpp"
+#include "phase_checks.hpp"
 #include "registries.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
+
+// Standard deviation of the field in tissue; beside a metal implant or in an unshimmed magnet a part of the second.
+constexpr double usual_local_field_ppm = 0.5;
+constexpr double usual_total_field_ppm = 5.0;
 
 constexpr Span table[] = {
     // Background removal tells which voxels of the field no source can have made.
@@ -112,6 +117,10 @@ void fill(Chain& chain, const Span& span, SpanInput& input)
         input.magnitude.clear();
     }
     MapState& map = chain.maps.front();
+    chain.stage = span.first_stage;
+    warn_of_thin_slab(chain);
+    warn_of_implausible_field(chain, input.field_ppm, *chain.given_mask,
+                              span.from == Artifact::local_field ? usual_local_field_ppm : usual_total_field_ppm);
     // A local field is a total field without background: inversions of the total field may have it.
     map.field_hz = std::make_shared<VolumeF>(scaled(input.field_ppm, units::hz_per_ppm(input.b0_tesla)));
     if (span.from == Artifact::local_field) map.local_field_ppm = std::make_shared<VolumeF>(std::move(input.field_ppm));

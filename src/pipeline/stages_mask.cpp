@@ -17,6 +17,10 @@ constexpr float largest_weight = 3.0f;
 constexpr float smallest_weight = 0.05f;
 // A mask with more unknown voxels than this is worth a warning.
 constexpr double unknown_fraction_limit = 0.05;
+// Another object whose core is at least this part of the mask's was scanned on purpose, unlike the muscles of the neck.
+constexpr double smallest_object = 0.3;
+// The core: what is left after an erosion by this part of the mask's size (a brain's: 11 mm).
+constexpr double core_depth = 0.1;
 
 struct MeanSum {
     double sum = 0.0;
@@ -89,6 +93,23 @@ std::string why_empty(const Chain& chain, const std::vector<mask::Part>& parts)
     return str("the mask is empty (", counts, "); loosen the part that left nothing, or give a mask file");
 }
 
+/// How many objects as compact as the mask lie beside it: the automatic mask keeps one.
+std::size_t objects_beside(const Mask& mask, const VolumeF& magnitude)
+{
+    const Vec3& h = mask.grid().voxel_mm;
+    const double depth_mm = core_depth * std::cbrt(static_cast<double>(numerics::count(mask)) * h[0] * h[1] * h[2]);
+    Mask rest = mask::robust_threshold(magnitude);
+    const Mask taken = numerics::dilate(mask, depth_mm);
+    for (std::size_t i = 0; i < rest.size(); ++i)
+        if (taken[i] != 0) rest[i] = 0;
+    const auto core = static_cast<double>(numerics::count(numerics::erode(mask, depth_mm, false)));
+    const std::vector<std::size_t> sizes = numerics::label_components(numerics::erode(rest, depth_mm, false)).sizes;
+    if (sizes.size() < 2 || core == 0.0) return 0;
+    return static_cast<std::size_t>(std::count_if(sizes.begin() + 1, sizes.end(), [core](std::size_t n) {
+        return static_cast<double>(n) > smallest_object * core;
+    }));
+}
+
 // The mask of the first of two passes, unless it is the whole mask.
 void make_reliable_mask(Chain& chain, std::size_t n_mask)
 {
@@ -154,6 +175,12 @@ void run_mask(Chain& chain)
     if (unknown > unknown_fraction_limit)
         chain.warn(str("the field is unknown in ", std::lround(100.0 * unknown),
                        " % of the mask (no signal, or signal that no single field explains)"));
+    if (made.parts.size() == 1 && made.parts.front().text == mask::to_text(mask::Source{}) && chain.magnitude_rss) {
+        const std::size_t others = objects_beside(*mask, *chain.magnitude_rss);
+        if (others > 0)
+            chain.warn(str(others + 1, " objects in the field of view, and the mask keeps the largest: give a mask (--mask robust, or "
+                           "a file) to have them all"));
+    }
     chain.mask = std::move(mask);
     if (chain.spec.options.two_pass == "on") make_reliable_mask(chain, n);
 }

@@ -26,9 +26,11 @@ public:
         const float unit_s = echoes_.time_s.back();
         for (std::size_t i = 0; i < n; ++i) {
             if (s0[i] == 0.0f) continue;
-            // At the bound R2* = 0 the best s0 is the mean.
-            const float relative = rate_[i] > 0.0f ? fast_exp(log_s0_[i]) : std::sqrt(std::max(mean_power(i), 0.0f));
-            rate_per_s[i] = echoes_.clamped(rate_[i] / unit_s);
+            const float fitted_per_s = rate_[i] / unit_s;
+            rate_per_s[i] = echoes_.clamped(fitted_per_s);
+            // At a bound s0 is the best for that rate.
+            const float relative = rate_per_s[i] == fitted_per_s && rate_[i] > 0.0f ? fast_exp(log_s0_[i])
+                                                                                     : amplitude_at(i, rate_per_s[i] * unit_s);
             s0[i] = relative * echoes_.magnitude[0][begin + i];
         }
     }
@@ -97,14 +99,16 @@ private:
 
     static float limited(float x) { return x < -largest_step ? -largest_step : (x > largest_step ? largest_step : x); }
 
-    [[nodiscard]] float mean_power(std::size_t i) const
+    /// s0 that fits the powers best in the least squares, the rate given.
+    [[nodiscard]] float amplitude_at(std::size_t i, float rate) const
     {
         float sum = 0.0f, n = 0.0f;
         for (std::size_t k = 0; k < echoes_.n(); ++k) {
-            sum += used_[k][i] * power_[k][i];
-            n += used_[k][i];
+            const float a = used_[k][i] * fast_exp(-2.0f * rate * time_[k]);
+            sum += a * power_[k][i];
+            n += a * a;
         }
-        return sum / n;
+        return std::sqrt(std::max(sum / n, 0.0f));
     }
 
     const Echoes& echoes_;

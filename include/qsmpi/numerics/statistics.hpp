@@ -15,6 +15,8 @@ namespace qsmpi::numerics {
 [[nodiscard]] double sum(const VolumeF& volume);
 [[nodiscard]] double dot(const VolumeF& a, const VolumeF& b);
 [[nodiscard]] double mean_inside(const VolumeF& volume, const Mask& mask);
+/// Standard deviation over the mask; NaN for an empty one, or if a value inside is.
+[[nodiscard]] double std_inside(const VolumeF& volume, const Mask& mask);
 /// Otsu's threshold from a histogram of n_bins over the finite range (algorithms.md 4.3).
 [[nodiscard]] double otsu_threshold(std::span<const float> values, int n_bins = 256);
 

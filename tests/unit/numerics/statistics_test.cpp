@@ -80,6 +80,17 @@ TEST(Sums, AreDoubleAndTheSameBitsForAnyNumberOfThreads)
     parallel::set_threads(before);
 }
 
+TEST(StdInside, IsThatOfTheMaskAlone)
+{
+    VolumeF volume(test::grid_of(5, 1, 1));
+    Mask mask(volume.grid(), 1);
+    const float values[] = {1e6f, 2.0f, 4.0f, 6.0f, 8.0f};
+    std::copy(values, values + 5, volume.data());
+    mask[0] = 0;
+    EXPECT_NEAR(std_inside(volume, mask), std::sqrt(5.0), 1e-6);
+    EXPECT_TRUE(std::isnan(std_inside(volume, Mask(volume.grid(), 0))));
+}
+
 TEST(Otsu, SeparatesTwoClustersBetweenThem)
 {
     std::vector<float> v;

@@ -250,6 +250,16 @@ TEST(BipolarEvidence, IsHighForAConstantAndForARampInNoise)
     }
 }
 
+TEST(BipolarEvidence, IsLowWhereTheFirstEchoIsMissingInPart)
+{
+    const Grid grid = grid_of(42, 39, 40);
+    const Mask mask = ball_mask(grid, 17.0);
+    const VolumeF offset = offset_of(grid);
+    Echoes e = simulate_echoes(field_of(grid), magnitude_of(grid, mask), {0.004, 0.012, 0.020}, 8.0, 25.0, &offset);
+    for (std::size_t i = 0; i < grid.size() / 2; ++i) e.magnitude[0][i] = e.phase_rad[0][i] = 0.0f;
+    EXPECT_LT(bipolar_evidence(e.phase_rad, e.magnitude, e.echo_times_s), 0.1);
+}
+
 TEST(BipolarEvidence, IsZeroWhereItCannotBeTold)
 {
     const Grid grid = grid_of(12, 12, 12);

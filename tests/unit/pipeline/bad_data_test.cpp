@@ -10,6 +10,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using test::TinyScanOptions;
 
 /// The images of one echo of a scan, edited in place.
@@ -306,6 +307,50 @@ TEST_F(BadData, AMetalVoidLeavesTheRestAlone)
     };
     const TinyScan scan(options);
     expect_map(scan.job(), "more than half a turn");
+}
+
+TEST_F(BadData, ASpikeOfTheMagnitudeDoesNotOutweighItsSurroundings)
+{
+    const TinyScan whole;
+    JobSpec good = whole.job();
+    ASSERT_EQ(run(good).state, "done");
+    const TinyScan scan;
+    for (const std::size_t e : {0u, 1u, 2u}) edit(scan, e, [](VolumeF&, VolumeF& magnitude) { magnitude(20, 15, 14) *= 1e4f; });
+    expect_map(scan.job(), "1 voxel is many times as bright");
+    EXPECT_NEAR(contrast(scan.job()), contrast(good), 0.02);
+}
+
+TEST_F(BadData, EchoesThatAreCopiesAreRefused)
+{
+    const TinyScan scan;
+    const VolumeF first = io::read_image(scan.acquisition().echoes[0].phase.file).data;
+    edit(scan, 1, [&](VolumeF& phase, VolumeF&) { phase = first.clone(); });
+    expect_refusal(scan.job(), "echoes 1 and 2: 100 % of the phase values are the same");
+}
+
+TEST_F(BadData, PhaseInTurnsIsSaidToBeNarrow)
+{
+    const TinyScan scan;
+    for (const std::size_t e : {0u, 1u, 2u})
+        edit(scan, e, [](VolumeF& phase, VolumeF&) {
+            for (float& p : phase) p *= 0.159155f;
+        });
+    const JobResult result = run(scan.job());
+    EXPECT_THAT(result.warnings, Contains(HasSubstr("not a full circle")));
+}
+
+TEST_F(BadData, OfTwoObjectsTheAutomaticMaskKeepsOneAndSaysSo)
+{
+    TinyScanOptions options;
+    options.dims = {64, 30, 28};
+    options.head = [](const Vec3& r) { return std::hypot(std::abs(r[0]) - 16.0, r[1], r[2]) < TinyScan::head_radius_mm; };
+    const TinyScan scan(options);
+    JobSpec spec = scan.job();
+    spec.options.mask = "auto";
+    expect_map(spec, "2 objects in the field of view");
+    spec.options.mask = "robust";
+    spec.output_dir = scan.folder() / "robust";
+    EXPECT_THAT(run(spec).warnings, Not(Contains(HasSubstr("objects in the field of view"))));
 }
 
 }  // namespace qsmpi::pipeline

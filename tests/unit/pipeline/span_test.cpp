@@ -137,4 +137,18 @@ TEST(Span, RefusesWhatDoesNotFit)
     EXPECT_THROW((void)run_span(span("bfr"), field_input(scan, Mask(head.grid(), 0), field_ppm.clone()), {}), NumericalError);
 }
 
+TEST(Span, AFieldInHzIsSaidToBeImplausible)
+{
+    const test::TinyScan scan;
+    const Mask head = head_of(scan);
+    const auto warnings_of = [&](double factor) {
+        const VolumeF field = test::from_function(head.grid(), [factor](const Vec3& r) {
+            return factor * test::sphere_field(r, test::TinyScan::ball_radius_mm, 0.3, test::b0_along_z);
+        });
+        return run_span(span("dipole"), field_input(scan, head, field.clone()), scan.job().options).warnings;
+    };
+    EXPECT_THAT(warnings_of(1.0), ::testing::Not(::testing::Contains(HasSubstr("if it is in Hz"))));
+    EXPECT_THAT(warnings_of(127.7), ::testing::Contains(HasSubstr("if it is in Hz")));
+}
+
 }  // namespace qsmpi::pipeline

@@ -178,6 +178,27 @@ TEST(R2star, IsZeroWithoutSignalAndBoundedOtherwise)
     }
 }
 
+TEST(R2star, AtTheUpperBoundTheRicianFitGivesTheS0OfThatRate)
+{
+    // 300 / s without noise, held to 200 / s: of all s0 the returned one has the least squares of the powers.
+    const Grid grid = grid_of(1, 1, 1);
+    std::vector<VolumeF> echoes;
+    for (const double t : times_s) echoes.emplace_back(grid, static_cast<float>(100.0 * std::exp(-300.0 * t)));
+    const Relaxation r = nonlinear(echoes, times_s, {.noise_std = 1e-3, .max_r2star_per_s = 200.0});
+    ASSERT_EQ(r.r2star_per_s[0], 200.0f);
+    const auto cost = [&](double s0) {
+        double sum = 0.0;
+        for (const double t : times_s) {
+            const double d = std::pow(100.0 * std::exp(-300.0 * t), 2) - std::pow(s0 * std::exp(-200.0 * t), 2);
+            sum += d * d;
+        }
+        return sum;
+    };
+    const auto s0 = static_cast<double>(r.s0[0]);
+    EXPECT_LT(cost(s0), cost(1.01 * s0));
+    EXPECT_LT(cost(s0), cost(0.99 * s0));
+}
+
 TEST(R2star, OfTheFitsLeavesOutAnEchoThatIsNotFinite)
 {
     const Grid grid = grid_of(13, 2, 1);
