@@ -311,8 +311,8 @@ void warn_of_thin_slab(Chain& chain)
         if (n >= few_slices) continue;
         const double mm = static_cast<double>(n) * grid.voxel_mm[static_cast<std::size_t>(axis)];
         chain.warn(str("a slab of ", n, n == 1 ? " slice (" : " slices (", mm,
-                       " mm): the field depends on sources above and below it that were not imaged; the map shows "
-                       "contrast, its values are not to be trusted"));
+                       " mm): the field depends on sources above and below it that were not imaged; the map keeps little contrast, and "
+                       "its values are not to be trusted"));
     }
 }
 

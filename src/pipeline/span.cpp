@@ -67,6 +67,8 @@ void check(const Span& span, const SpanInput& input, const ChainOptions& options
     const std::string who = str(span.name, ": ");
     require(input.b0_tesla > 0.0, str(who, "field strength ", input.b0_tesla, " T: expected a positive number"));
     const Dims& dims = input.geometry.grid.dims;
+    require(span.to == Artifact::total_field || (dims.nx > 1 && dims.ny > 1 && dims.nz > 1),
+            str(who, "a single slice: susceptibility needs a volume; acquire or join more slices"));
     const auto fits = [&](const auto& volume, const char* what) {
         require(volume.dims() == dims, str(who, what, " and geometry differ in shape"));
     };
