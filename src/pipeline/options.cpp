@@ -107,6 +107,8 @@ void validate(const ChainOptions& o)
     require_range("mask_erosion_mm", o.mask_erosion_mm, 0.0, 50.0);
     if (o.background_radius_mm != 0.0) require_range("background_radius_mm", o.background_radius_mm, 1.0, 100.0);
     require_range("background_rounds", o.background_rounds, 0.0, 100.0);
+    require(o.background_rounds == std::floor(o.background_rounds),
+            str("background_rounds: ", o.background_rounds, " is not a whole number of rounds"));
     require_range("inversion_lambda", o.inversion_lambda, 0.0, 1e6);
 }
 

@@ -89,6 +89,7 @@ TEST(Options, ASlipIsAnsweredWithTheNearestWord)
 TEST(Options, AReferenceIsAWordOrAPath)
 {
     EXPECT_THAT(refusal({{"reference", "cfs"}}), HasSubstr("did you mean 'csf'"));
+    EXPECT_THAT(refusal({{"background_rounds", 2.5}}), HasSubstr("whole number"));
     EXPECT_THAT(refusal({{"reference", "csf"}, {"r2star", "off"}}), HasSubstr("R2*"));
     EXPECT_EQ(refusal({{"reference", "csf"}}), "accepted");
     EXPECT_EQ(refusal({{"reference", "labels.nii.gz:4,43"}}), "accepted");

@@ -128,6 +128,9 @@ TEST(Span, RefusesWhatDoesNotFit)
     ChainOptions each;
     each.per_echo = true;
     EXPECT_THAT(refusal("bfr", field_input(scan, head, field_ppm.clone()), each), HasSubstr("per_echo"));
+    each = {};
+    each.swi = "clear";
+    EXPECT_THAT(refusal("bfr", field_input(scan, head, field_ppm.clone()), each), HasSubstr("swi"));
     const test::TinyScan slice({.dims = {32, 30, 1}});
     EXPECT_THAT(refusal("dipole", field_input(slice, Mask(slice.acquisition().geometry.grid, 1),
                                               VolumeF(slice.acquisition().geometry.grid, 0.1F))), HasSubstr("a single slice"));
