@@ -19,7 +19,7 @@ constexpr Preset table[] = {
     })"},
 
     {"robust", "lesions, haemorrhage, calcification: no step that expects a healthy brain", R"({
-        "background_rounds": 12
+        "background_rounds": 18
     })"},
 
     {"gre", "3-D gradient echo: mask from the phase", R"({
