@@ -162,7 +162,7 @@ extern const Method rts_method;
 constinit const Method rts_method{
     .name = "rts",
     .help = "rapid two-step inversion: well-conditioned frequencies kept, the others filled by total variation",
-    .parameters = "threshold 0.15 (lambda), mu 1e5, 4 LSMR iterations, at most 20 iterations, tolerance 1e-2",
+    .parameters = "threshold 0.15 (lambda), mu 1e5, 8 LSMR iterations, at most 20 iterations, tolerance 1e-2",
     .sentence = "Susceptibility was computed by rapid two-step dipole inversion.",
     .citation = "Kames et al., NeuroImage 167:276-283, 2018, doi:10.1016/j.neuroimage.2017.11.018",
     .run = [](const Problem& p) {

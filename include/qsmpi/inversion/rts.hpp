@@ -8,7 +8,7 @@ struct RtsOptions {
     double threshold = 0.15;   ///< frequencies with |D(k)| above this keep their data; dimensionless, in (0, 2/3)
     double mu = 1e5;           ///< weight of these data against the total variation [1/ppm]
     double rho = 10.0;         ///< penalty of the splitting to begin with; raised when convergence stalls
-    int lsmr_iterations = 4;   ///< of the first step, 1 to 8
+    int lsmr_iterations = 8;   ///< of the first step, 1 to 8; the paper has 4, which leaves strong frequencies short
     int max_iterations = 20;   ///< of the second step
     double tolerance = 1e-2;   ///< stops when ||x - x_before|| < tolerance ||x||
     int pad_voxels = 16;       ///< least zero padding of each axis
