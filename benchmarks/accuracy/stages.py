@@ -178,8 +178,8 @@ def markdown(results, args, head):
         if not rows:
             continue
         columns = [c for c in COLUMNS if any(cell(r, c) for r in rows)]
-        heads = {"nrmse_percent": "NRMSE %", "xsim": "XSIM", "xsim_demeaned": "XSIM demeaned", "deep_grey_slope": "deep grey slope", "coverage_percent": "coverage %",
-                 "seconds": "s", "mb": "MB"}
+        heads = {"nrmse_percent": "NRMSE %", "xsim": "XSIM", "xsim_demeaned": "XSIM demeaned", "deep_grey_slope": "deep grey slope",
+                 "coverage_percent": "coverage %", "seconds": "s", "mb": "MB"}
         text += f"\n## {TITLES[group]}\n\n| row | " + " | ".join(heads.get(c, c) for c in columns) + " |\n|" + " --- |" * (len(columns) + 1) + "\n"
         for row in rows:
             said = row.get("failed")

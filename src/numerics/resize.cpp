@@ -110,6 +110,18 @@ Mask uncrop(const Mask& part, const Box& box, const Grid& whole)
     return uncrop_volume(part, box, whole);
 }
 
+Coarse coarsened(const Grid& grid, double cell_mm)
+{
+    const auto& [d, h] = grid;
+    Coarse coarse;
+    auto& n = coarse.voxels;
+    for (std::size_t a = 0; a < 3; ++a) n[a] = std::max<std::size_t>(1, static_cast<std::size_t>(cell_mm / h[a]));
+    const auto over = [](std::size_t length, std::size_t by) { return (length + by - 1) / by; };
+    coarse.grid = {{over(d.nx, n[0]), over(d.ny, n[1]), over(d.nz, n[2])},
+                   {h[0] * static_cast<double>(n[0]), h[1] * static_cast<double>(n[1]), h[2] * static_cast<double>(n[2])}};
+    return coarse;
+}
+
 Grid padded_grid(const Grid& grid, double pad_mm, double fraction)
 {
     require(std::isfinite(pad_mm) && pad_mm >= 0.0 && std::isfinite(fraction) && fraction >= 0.0,

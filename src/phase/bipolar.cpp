@@ -8,6 +8,7 @@
 #include "offset_common.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/numerics/filter.hpp"
+#include "qsmpi/numerics/resize.hpp"
 #include "qsmpi/phase/offsets.hpp"
 #include "qsmpi/phase/romeo.hpp"
 #include "wrap.hpp"
@@ -173,14 +174,9 @@ Sums sums_of(const VolumeF& real, const VolumeF& imaginary)
 void coarsen(VolumeF& real, VolumeF& imaginary)
 {
     constexpr double cell_mm = 2.5;
-    const auto [d, h] = real.grid();  // copies: the volumes are replaced
-    std::array<std::size_t, 3> n{};
-    for (std::size_t a = 0; a < 3; ++a) n[a] = std::max<std::size_t>(1, static_cast<std::size_t>(cell_mm / h[a]));
+    const Dims d = real.dims();  // a copy: the volumes are replaced
+    const auto [n, coarse] = numerics::coarsened(real.grid(), cell_mm);
     if (n[0] * n[1] * n[2] == 1) return;
-    const auto over = [](std::size_t length, std::size_t by) { return (length + by - 1) / by; };
-    const Grid coarse{{over(d.nx, n[0]), over(d.ny, n[1]), over(d.nz, n[2])},
-                      {h[0] * static_cast<double>(n[0]), h[1] * static_cast<double>(n[1]),
-                       h[2] * static_cast<double>(n[2])}};
     for (VolumeF* part : {&real, &imaginary}) {
         VolumeF sum(coarse, 0.0f);
         parallel::for_each(coarse.dims.nz, [&](std::size_t cz) {

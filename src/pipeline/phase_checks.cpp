@@ -132,12 +132,15 @@ void limit_spikes(Chain& chain)
     for (std::size_t e = 0; e < chain.magnitude.size(); ++e) {
         VolumeF& magnitude = chain.magnitude[e];
         const float limit = brightest(magnitude);
-        std::size_t spikes = 0;
-        for (float& m : magnitude) {
-            if (!(m > limit)) continue;
-            m = limit;
-            ++spikes;
-        }
+        const auto spikes = parallel::sum_blocks<std::size_t>(magnitude.size(), [&](std::size_t begin, std::size_t end) {
+            std::size_t n = 0;
+            for (std::size_t i = begin; i < end; ++i) {
+                if (!(magnitude[i] > limit)) continue;
+                magnitude[i] = limit;
+                ++n;
+            }
+            return n;
+        });
         if (spikes > 0)
             chain.warn(str("echo ", chain.used_echoes[e], ": ", spikes, spikes == 1 ? " voxel is" : " voxels are",
                            " many times as bright as all others in magnitude: taken as ", limit));

@@ -1,6 +1,5 @@
 // Where the phase can be trusted, and how much.
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "chain.hpp"
@@ -10,6 +9,7 @@
 #include "qsmpi/mask/expression.hpp"
 #include "qsmpi/mask/reliable.hpp"
 #include "qsmpi/numerics/morphology.hpp"
+#include "qsmpi/numerics/resize.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
@@ -19,7 +19,7 @@ constexpr float smallest_weight = 0.05f;
 // A mask with more unknown voxels than this is worth a warning.
 constexpr double unknown_fraction_limit = 0.05;
 // Another object whose core is at least this part of the mask's was scanned on purpose, unlike the muscles of the neck.
-constexpr double smallest_object = 0.3;
+constexpr double smallest_core = 0.3;
 // The core: what is left after an erosion by this part of the mask's size (a brain's: 11 mm).
 constexpr double core_depth = 0.1;
 
@@ -75,6 +75,12 @@ mask::Evaluated make_mask(const Chain& chain)
     return mask::evaluate(mask::parse_expression(o.mask), inputs);
 }
 
+/// Whether the mask is the automatic one and nothing else.
+bool is_automatic(const std::vector<mask::Part>& parts)
+{
+    return parts.size() == 1 && parts.front().text == mask::to_text(mask::Source{});
+}
+
 /// Why nothing is left, and what to do.
 std::string why_empty(const Chain& chain, const std::vector<mask::Part>& parts)
 {
@@ -88,20 +94,18 @@ std::string why_empty(const Chain& chain, const std::vector<mask::Part>& parts)
     if (chain.magnitude_rss != nullptr && !has_signal(*chain.magnitude_rss))
         return str("the mask is empty: the magnitude is 0 or not a number in every voxel (", counts,
                    "); use --mask quality, which does without it");
-    if (parts.size() == 1 && parts.front().text == mask::to_text(mask::Source{}))
+    if (is_automatic(parts))
         return "the mask is empty: no voxel has reliable phase; give a mask (--mask) or a lower mask_quality_threshold, and "
                "check the phase images";
     return str("the mask is empty (", counts, "); loosen the part that left nothing, or give a mask file");
 }
 
-/// Every step-th voxel along each axis.
+/// The first voxel of every cell.
 template <typename T>
-Volume<T> thinned(const Volume<T>& volume, const std::array<std::size_t, 3>& step)
+Volume<T> thinned(const Volume<T>& volume, const numerics::Coarse& coarse)
 {
-    const auto [d, h] = volume.grid();
-    const auto over = [](std::size_t n, std::size_t by) { return (n + by - 1) / by; };
-    Volume<T> thin({{over(d.nx, step[0]), over(d.ny, step[1]), over(d.nz, step[2])},
-                    {h[0] * static_cast<double>(step[0]), h[1] * static_cast<double>(step[1]), h[2] * static_cast<double>(step[2])}});
+    const auto& step = coarse.voxels;
+    Volume<T> thin(coarse.grid);
     parallel::for_each(thin.dims().nz, [&](std::size_t z) {
         for (std::size_t y = 0; y < thin.dims().ny; ++y)
             for (std::size_t x = 0; x < thin.dims().nx; ++x) thin(x, y, z) = volume(x * step[0], y * step[1], z * step[2]);
@@ -114,11 +118,9 @@ std::size_t objects_beside(const Mask& full_mask, const VolumeF& magnitude)
 {
     const Vec3& h = full_mask.grid().voxel_mm;
     const double depth_mm = core_depth * std::cbrt(static_cast<double>(numerics::count(full_mask)) * h[0] * h[1] * h[2]);
-    // A quarter of the depth is fine enough.
-    std::array<std::size_t, 3> step{};
-    for (std::size_t a = 0; a < 3; ++a) step[a] = std::max<std::size_t>(1, static_cast<std::size_t>(0.25 * depth_mm / h[a]));
-    const Mask mask = thinned(full_mask, step);
-    Mask rest = mask::robust_threshold(thinned(magnitude, step));
+    const numerics::Coarse coarse = numerics::coarsened(full_mask.grid(), 0.25 * depth_mm);  // fine enough
+    const Mask mask = thinned(full_mask, coarse);
+    Mask rest = mask::robust_threshold(thinned(magnitude, coarse));
     const Mask taken = numerics::dilate(mask, depth_mm);
     for (std::size_t i = 0; i < rest.size(); ++i)
         if (taken[i] != 0) rest[i] = 0;
@@ -126,7 +128,7 @@ std::size_t objects_beside(const Mask& full_mask, const VolumeF& magnitude)
     const std::vector<std::size_t> sizes = numerics::label_components(numerics::erode(rest, depth_mm, false)).sizes;
     if (sizes.size() < 2 || core == 0.0) return 0;
     return static_cast<std::size_t>(std::count_if(sizes.begin() + 1, sizes.end(), [core](std::size_t n) {
-        return static_cast<double>(n) > smallest_object * core;
+        return static_cast<double>(n) > smallest_core * core;
     }));
 }
 
@@ -195,7 +197,7 @@ void run_mask(Chain& chain)
     if (unknown > unknown_fraction_limit)
         chain.warn(str("the field is unknown in ", std::lround(100.0 * unknown),
                        " % of the mask (no signal, or signal that no single field explains)"));
-    if (made.parts.size() == 1 && made.parts.front().text == mask::to_text(mask::Source{}) && chain.magnitude_rss) {
+    if (is_automatic(made.parts) && chain.magnitude_rss) {
         const std::size_t others = objects_beside(*mask, *chain.magnitude_rss);
         if (others > 0)
             chain.warn(str(others + 1, " objects in the field of view, and the mask keeps the largest: give a mask (--mask robust, or "

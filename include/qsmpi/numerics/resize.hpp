@@ -1,4 +1,7 @@
 #pragma once
+#include <array>
+#include <cstddef>
+
 #include "qsmpi/core/volume.hpp"
 
 namespace qsmpi::numerics {
@@ -19,6 +22,13 @@ struct Box {
 /// @throws InputError if the part has not the box's shape or the box leaves the grid
 [[nodiscard]] VolumeF uncrop(const VolumeF& part, const Box& box, const Grid& whole);
 [[nodiscard]] Mask uncrop(const Mask& part, const Box& box, const Grid& whole);
+/// Cells of whole voxels, the last of an axis maybe smaller.
+struct Coarse {
+    std::array<std::size_t, 3> voxels{};  ///< of a cell along each axis, at least 1
+    Grid grid;                            ///< of the cells
+};
+/// The coarsest cells that are no longer than `cell_mm` along each axis, or single voxels.
+[[nodiscard]] Coarse coarsened(const Grid& grid, double cell_mm);
 /// Grid of FFT-friendly size that holds `grid` plus the larger of `pad_mm` and `fraction` of each axis, at the far end.
 /// @throws InputError if the padding is negative or not finite
 [[nodiscard]] Grid padded_grid(const Grid& grid, double pad_mm, double fraction = 0.0);

@@ -58,6 +58,15 @@ TEST(Crop, RefusesABoxThatLeavesTheGrid)
     EXPECT_THROW(static_cast<void>(uncrop(mask, {{0, 0, 0}, {4, 5, 5}}, mask.grid())), InputError);
 }
 
+TEST(Coarsened, CellsHoldWholeVoxelsAndTheLastMayBeSmaller)
+{
+    // 2.5 mm: two voxels of 1 mm, five of 0.5 mm, one of 3 mm; 7 voxels make 4 cells.
+    const Coarse coarse = coarsened(grid_of(7, 10, 4, {1.0, 0.5, 3.0}), 2.5);
+    EXPECT_EQ(coarse.voxels, (std::array<std::size_t, 3>{2, 5, 1}));
+    EXPECT_EQ(coarse.grid.dims, (Dims{4, 2, 4}));
+    EXPECT_EQ(coarse.grid.voxel_mm, (Vec3{2.0, 2.5, 3.0}));
+}
+
 TEST(PaddedGrid, HoldsTheLargerPaddingInAFastLength)
 {
     // 100 + max(8 mm / 1 mm, 25) = 125 -> 126; 60 + max(8 / 0.5, 15) = 76 -> 80; 50 + max(4, 12.5) = 63 -> 64
