@@ -2,7 +2,7 @@
 
 The figures in CASES were measured with the defaults, or the preset given; a change that moves an error by more than 2 % (absolute), XSIM by
 more than 0.03 or the deep grey slope by more than 0.05 to the worse fails. Improve a default: lower the figure here and
-say so in CHANGELOG.md under "Results change".
+say so in CHANGELOG.md under "Results change". A figure that was better before is kept, so that small losses do not add up.
 """
 import csv
 import json
@@ -14,10 +14,10 @@ import numpy as np
 from common import Checks, Workplace, arguments, nrmse_percent, run
 
 CASES = {  # preset, simulate-head options; NRMSE %, XSIM, deep grey slope measured
-    "head_7t": ("default", ["--b0", "7", "--tes", "4,12,20,28"], 45.2, 0.651, 0.98),
-    "head_7t_accurate": ("accurate", ["--b0", "7", "--tes", "4,12,20,28"], 43.4, 0.654, 0.98),
-    "head_3t_defaults": ("default", [], 43.0, 0.657, 0.98),
-    "oblique_anisotropic": ("default", ["--voxel", "1.6,1.6,3", "--tilt", "25", "--seed", "4"], 47.7, 0.609, 0.94),
+    "head_7t": ("default", ["--b0", "7", "--tes", "4,12,20,28"], 45.2, 0.651, 1.00),
+    "head_7t_accurate": ("accurate", ["--b0", "7", "--tes", "4,12,20,28"], 43.4, 0.654, 1.00),
+    "head_3t_defaults": ("default", [], 43.0, 0.657, 1.00),
+    "oblique_anisotropic": ("default", ["--voxel", "1.6,1.6,3", "--tilt", "25", "--seed", "4"], 46.8, 0.609, 0.95),
     "bipolar_siemens_integer": ("default", ["--bipolar", "--raw-siemens", "--b0", "7", "--tes", "4,9,14,19", "--seed", "3"],
                                 43.8, 0.621, 1.03),
 }
