@@ -184,17 +184,6 @@ void keep_gross(VolumeF& error, double usual_ppm)
     });
 }
 
-// Does the map hold a source as strong and large as a haemorrhage?
-bool holds_strong_source(const VolumeF& chi_ppm, const SeparationOptions& o)
-{
-    const auto limit = static_cast<float>(o.strong_ppm);
-    double sum_ppm = 0.0;
-    for (std::size_t i = 0; i < chi_ppm.size(); ++i)
-        if (std::abs(chi_ppm[i]) > limit) sum_ppm += static_cast<double>(std::abs(chi_ppm[i]));
-    const Vec3& h = chi_ppm.grid().voxel_mm;
-    return sum_ppm * h[0] * h[1] * h[2] >= 1000.0 * o.strong_moment_ppm_ml;
-}
-
 }  // namespace
 
 std::vector<SeparationRound> separation_rounds(int n_rounds)
@@ -239,19 +228,16 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight);
     VolumeF local(field.grid(), 0.0f), target(field.grid());
     subtract(field, local, nullptr, target);
-    std::vector<SeparationRound> rounds = options.rounds;
-    for (std::size_t r = 0; r < rounds.size(); ++r) {
-        const SeparationRound round = rounds[r];
+    for (std::size_t r = 0; r < options.rounds.size(); ++r) {
+        const auto& round = options.rounds[r];
         solver.set_sizes(sizes_of(round, options));
         solver.solve(target, round.iterations);
         subtract(field, solver.background_ppm(), &box_mask, local);
-        if (!inner || r + 1 == rounds.size()) break;
+        if (!inner || r + 1 == options.rounds.size()) break;
         solver.release_scratch();
         const VolumeF chi_ppm =
             inner({local, weight, measured, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
         magnitude = {};
-        if (r + 2 == options.rounds.size() && rounds.size() < options.rounds_beside_strong && holds_strong_source(chi_ppm, options))
-            rounds.resize(options.rounds_beside_strong, rounds.back());
         solver.dipole_field(chi_ppm, target);
         subtract(field, target, nullptr, target);
     }
