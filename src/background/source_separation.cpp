@@ -184,6 +184,27 @@ void keep_gross(VolumeF& error, double usual_ppm)
     });
 }
 
+// Does the map hold one source as strong and large as a haemorrhage, more than the rest of what is strong together? In a map
+// that is strong in many places, the field is at fault.
+bool holds_strong_source(const VolumeF& chi_ppm, const SeparationOptions& o)
+{
+    const auto limit = static_cast<float>(o.strong_ppm);
+    Mask strong(chi_ppm.grid());
+    for (std::size_t i = 0; i < strong.size(); ++i) strong[i] = std::abs(chi_ppm[i]) > limit ? 1 : 0;
+    const numerics::Components parts = numerics::label_components(strong);
+    std::vector<double> sum_ppm(parts.sizes.size(), 0.0);
+    double all_ppm = 0.0;
+    for (std::size_t i = 0; i < strong.size(); ++i) {
+        if (strong[i] == 0) continue;
+        sum_ppm[parts.labels[i]] += static_cast<double>(chi_ppm[i]);
+        all_ppm += static_cast<double>(std::abs(chi_ppm[i]));
+    }
+    double largest_ppm = 0.0;
+    for (const double sum : sum_ppm) largest_ppm = std::max(largest_ppm, std::abs(sum));
+    const Vec3& h = chi_ppm.grid().voxel_mm;
+    return largest_ppm * h[0] * h[1] * h[2] >= 1000.0 * o.strong_moment_ppm_ml && 2.0 * largest_ppm > all_ppm;
+}
+
 }  // namespace
 
 std::vector<SeparationRound> separation_rounds(int n_rounds)
@@ -228,16 +249,19 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight);
     VolumeF local(field.grid(), 0.0f), target(field.grid());
     subtract(field, local, nullptr, target);
-    for (std::size_t r = 0; r < options.rounds.size(); ++r) {
-        const auto& round = options.rounds[r];
+    std::vector<SeparationRound> rounds = options.rounds;
+    for (std::size_t r = 0; r < rounds.size(); ++r) {
+        const SeparationRound round = rounds[r];
         solver.set_sizes(sizes_of(round, options));
         solver.solve(target, round.iterations);
         subtract(field, solver.background_ppm(), &box_mask, local);
-        if (!inner || r + 1 == options.rounds.size()) break;
+        if (!inner || r + 1 == rounds.size()) break;
         solver.release_scratch();
         const VolumeF chi_ppm =
             inner({local, weight, measured, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
         magnitude = {};
+        if (r + 2 == options.rounds.size() && rounds.size() < options.rounds_beside_strong && holds_strong_source(chi_ppm, options))
+            rounds.resize(options.rounds_beside_strong, rounds.back());
         solver.dipole_field(chi_ppm, target);
         subtract(field, target, nullptr, target);
     }

@@ -20,6 +20,10 @@ struct SeparationRound {
 /// Settings of separate_sources(). Lengths in mm, susceptibilities in ppm, fields in ppm.
 struct SeparationOptions {
     std::vector<SeparationRound> rounds = separation_rounds(6);
+    /// At least this many rounds where the map found one strong source inside: a haemorrhage's halo takes longer to go. 0: no more.
+    std::size_t rounds_beside_strong = 0;
+    double strong_ppm = 0.5;             ///< a strong source's voxels are beyond this, either sign
+    double strong_moment_ppm_ml = 0.5;   ///< which they hold together, at least: a ball of 1 ppm, 10 mm wide
     double sigma_void_ppm = 10.0;        ///< outside the mask, without signal: air and bone
     double data_margin_mm = 5.0;         ///< signal this close to the mask is used as data too
     double signal_fraction = 0.15;       ///< signal = magnitude above this part of its median in the mask
