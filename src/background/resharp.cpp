@@ -46,7 +46,7 @@ extern const Method resharp_method;
 constinit const Method resharp_method{
     .name = "resharp",
     .help = "regularised spherical mean values with one ball (RESHARP): accurate deep inside, loses a rim of its radius",
-    .parameters = "radius 12 mm, lambda 1e-4, at most 120 iterations of conjugate gradients, tolerance 0.003",
+    .parameters = "radius 6 mm, lambda 1e-4, at most 120 iterations of conjugate gradients, tolerance 0.003",
     .sentence = "Background fields were removed with RESHARP.",
     .citation = "Sun and Wilman, Magn. Reson. Med. 71(3):1151-1157, 2014, doi:10.1002/mrm.24765",
     .run = [](const Problem& p) {

@@ -201,8 +201,7 @@ bool holds_strong_source(const VolumeF& chi_ppm, const SeparationOptions& o)
     }
     double largest_ppm = 0.0;
     for (const double sum : sum_ppm) largest_ppm = std::max(largest_ppm, std::abs(sum));
-    const Vec3& h = chi_ppm.grid().voxel_mm;
-    return largest_ppm * h[0] * h[1] * h[2] >= 1000.0 * o.strong_moment_ppm_ml && 2.0 * largest_ppm > all_ppm;
+    return largest_ppm * chi_ppm.grid().voxel_mm3() >= 1000.0 * o.strong_moment_ppm_ml && 2.0 * largest_ppm > all_ppm;
 }
 
 }  // namespace

@@ -70,8 +70,7 @@ Mask csf_mask(const VolumeF& r2star_per_s, const VolumeF& magnitude, const Mask&
         fluid[i] = std::find(order.begin(), order.end(), parts.labels[i]) != order.end() ? 1 : 0;
 
     Mask core = numerics::erode(fluid, options.erosion_mm);
-    const double voxel_mm3 = h[0] * h[1] * h[2];
-    const auto enough = [&](const Mask& m) { return static_cast<double>(numerics::count(m)) * voxel_mm3 >= options.least_mm3; };
+    const auto enough = [&](const Mask& m) { return static_cast<double>(numerics::count(m)) * mask.grid().voxel_mm3() >= options.least_mm3; };
     if (enough(core)) return core;
     if (enough(fluid)) return fluid;
     return Mask(mask.grid(), 0);

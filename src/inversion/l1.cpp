@@ -11,7 +11,7 @@ double l1_lambda(const Grid& grid, double noise_ppm)
 {
     // Against a term that pulls with w whatever the misfit.
     const double for_a_step = noise_ppm > 0.0 ? std::clamp(10.0 * noise_ppm, 0.02, 0.2) : 0.03;
-    return for_a_step * detail::voxel_edge_mm(grid);
+    return for_a_step * grid.voxel_edge_mm();
 }
 
 Result l1(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,

@@ -66,8 +66,7 @@ void start(detail::DipoleFilter& dipole, const VolumeF& field, const VolumeF& sq
 
 MediOptions medi_defaults(const Grid& grid)
 {
-    const auto& h = grid.voxel_mm;
-    return {.lambda = 1e-4 * std::cbrt(h[0] * h[1] * h[2])};
+    return {.lambda = 1e-4 * grid.voxel_edge_mm()};
 }
 
 Result medi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,

@@ -10,7 +10,7 @@ namespace qsmpi::inversion {
 double splitting_lambda(const Grid& grid, double noise_ppm)
 {
     const double for_a_step_ppm = noise_ppm > 0.0 ? std::max(5e-5, 0.08 * noise_ppm) : 1e-4;
-    return for_a_step_ppm * detail::voxel_edge_mm(grid);
+    return for_a_step_ppm * grid.voxel_edge_mm();
 }
 
 namespace detail {
@@ -65,7 +65,7 @@ ProxTv Splitting::solver(const DataProx& prox, const SplittingOptions& options, 
 {
     return {fft_, dipole_, domain_.mask, prox,
             {.lambda = options.lambda,
-             .rho = options.rho > 0.0 ? options.rho : 500.0 * options.lambda * voxel_edge_mm(whole_),
+             .rho = options.rho > 0.0 ? options.rho : 500.0 * options.lambda * whole_.voxel_edge_mm(),
              .mu = options.mu,
              .relaxation = options.relaxation,
              .support = options.support,

@@ -95,8 +95,7 @@ VolumeF squared_weights(const VolumeF& field, const Mask& data, const VolumeF& s
 
 TfiOptions tfi_defaults(const Grid& grid)
 {
-    const auto& h = grid.voxel_mm;
-    return {.lambda = 2e-4 * std::cbrt(h[0] * h[1] * h[2])};
+    return {.lambda = 2e-4 * grid.voxel_edge_mm()};
 }
 
 Result tfi(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk, const TfiInput& input,

@@ -54,7 +54,7 @@ void free_rim(const Mask& inside, double rim_voxels, VolumeF& squared_weight)
 
 TgvOptions tgv_defaults(const Grid& grid, double radians_per_ppm)
 {
-    const double h = std::cbrt(grid.voxel_mm[0] * grid.voxel_mm[1] * grid.voxel_mm[2]);
+    const double h = grid.voxel_edge_mm();
     const double s = radians_per_ppm > 0.0 ? radians_per_ppm : paper_radians_per_ppm;
     return {.alpha1 = 0.0005 * h / s, .alpha0 = 0.0015 * h * h / s};
 }

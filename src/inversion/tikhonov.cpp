@@ -13,7 +13,7 @@ double tikhonov_lambda(Penalty penalty, const Grid& grid, double noise_ppm)
 {
     // Quadratic in the noise, as the squares that it is weighed against.
     const double for_a_step = std::clamp(1e3 * noise_ppm * noise_ppm, 3e-3, 0.1);
-    const double square_mm2 = std::pow(detail::voxel_edge_mm(grid), 2.0);
+    const double square_mm2 = std::pow(grid.voxel_edge_mm(), 2.0);
     switch (penalty) {
         case Penalty::identity: return for_a_step;
         case Penalty::gradient: return for_a_step * square_mm2;

@@ -55,10 +55,9 @@ void iterate(Result& result, const TvOptions& options, const Observer& observer,
 
 TvOptions tv_defaults(const Grid& grid, Guidance guidance)
 {
-    const auto& h = grid.voxel_mm;
-    const double lambda = (guidance == Guidance::edges ? 2e-4 : 1e-4) * std::cbrt(h[0] * h[1] * h[2]);
-    return {.lambda = lambda, .rho = 0.05 * std::cbrt(h[0] * h[1] * h[2]), .relaxation = 1.6, .max_iterations = 60, .tolerance = 5e-3,
-            .add_back_after = 12};
+    const double edge_mm = grid.voxel_edge_mm();
+    return {.lambda = (guidance == Guidance::edges ? 2e-4 : 1e-4) * edge_mm, .rho = 0.05 * edge_mm, .relaxation = 1.6,
+            .max_iterations = 60, .tolerance = 5e-3, .add_back_after = 12};
 }
 
 VolumeF edge_guide(const VolumeF& magnitude, const Mask& mask)

@@ -44,10 +44,4 @@ double noise_ppm(const Problem& problem)
     return values.empty() ? 0.0 : numerics::quantile(values, 0.5);
 }
 
-double voxel_edge_mm(const Grid& grid)
-{
-    const Vec3& h = grid.voxel_mm;
-    return std::cbrt(h[0] * h[1] * h[2]);
-}
-
 }  // namespace qsmpi::inversion::detail

@@ -18,7 +18,4 @@ struct WeightedDomain : Domain {
 /// 0 if sigma is not known. @throws InputError if the grids differ
 [[nodiscard]] double noise_ppm(const Problem& problem);
 
-/// Edge [mm] of a cube of a voxel's volume: the step that the strength of a regularisation is given for.
-[[nodiscard]] double voxel_edge_mm(const Grid& grid);
-
 }  // namespace qsmpi::inversion::detail

@@ -61,11 +61,10 @@ Mask without_lids(const Mask& lidded, const Margin& m, const Grid& grid)
 Mask fill(const Mask& mask, double largest_hole_ml)
 {
     require(largest_hole_ml >= 0.0, str("fill: ", largest_hole_ml, " ml; expected 0 (all holes) or more"));
-    const auto& h = mask.grid().voxel_mm;
     std::size_t largest = std::numeric_limits<std::size_t>::max();
     if (largest_hole_ml > 0.0) {
         // A hole of exactly the limit is filled, whatever the rounding of the division.
-        const double voxels = largest_hole_ml * 1000.0 / (h[0] * h[1] * h[2]) * (1.0 + 1e-9);
+        const double voxels = largest_hole_ml * 1000.0 / mask.grid().voxel_mm3() * (1.0 + 1e-9);
         largest = static_cast<std::size_t>(std::min(voxels, 1e18));
     }
     const Margin m = margin_of(mask.grid());

@@ -60,8 +60,7 @@ Mask brain_mask(const VolumeF& quality, const VolumeF& magnitude, const BrainMas
     }
     if (numerics::count(reliable) == 0) return reliable;
 
-    const auto& h = quality.grid().voxel_mm;
-    reliable = numerics::fill_holes(reliable, static_cast<std::size_t>(small_hole_mm3 / (h[0] * h[1] * h[2])));
+    reliable = numerics::fill_holes(reliable, static_cast<std::size_t>(small_hole_mm3 / quality.grid().voxel_mm3()));
     Mask mask = compact_part(reliable, options.opening_mm);
     if (options.closing_mm > 0.0) {
         Mask closed = numerics::erode(numerics::dilate(mask, options.closing_mm), options.closing_mm, false);

@@ -53,8 +53,7 @@ Mask reliable_part(const Mask& filled, const VolumeF& quality, const VolumeF& ma
             reliable[i] = good ? 1 : 0;
         }
     });
-    const Vec3& h = filled.grid().voxel_mm;
-    reliable = numerics::fill_holes(reliable, static_cast<std::size_t>(options.largest_filled_mm3 / (h[0] * h[1] * h[2])));
+    reliable = numerics::fill_holes(reliable, static_cast<std::size_t>(options.largest_filled_mm3 / filled.grid().voxel_mm3()));
     // For the opening what is outside the mask counts as reliable: the mask's own surface stays as it is.
     for (std::size_t i = 0; i < reliable.size(); ++i) reliable[i] = reliable[i] || !filled[i] ? 1 : 0;
     reliable = numerics::open(reliable, options.opening_mm);

@@ -81,7 +81,7 @@ HeadFacts facts_of(const VolumeF& magnitude)
     if (m.voxels == 0 || m.weight <= 0.0) return f;
     f.centre_mm = {m.x / m.weight, m.y / m.weight, m.z / m.weight};
     const auto& h = grid.voxel_mm;
-    const double volume_mm3 = static_cast<double>(m.voxels) * h[0] * h[1] * h[2];
+    const double volume_mm3 = static_cast<double>(m.voxels) * grid.voxel_mm3();
     f.radius_mm = std::cbrt(0.75 * volume_mm3 / units::pi);
     // A slab is a slice of a cylinder, not a small ball.
     for (std::size_t axis = 0; axis < 3; ++axis) {

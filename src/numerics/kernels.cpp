@@ -219,7 +219,7 @@ std::vector<float> dipole_spatial_spectrum(const Fft3& fft, const UnitVector& b0
     const auto& d = grid.dims;
     const auto& h = grid.voxel_mm;
     const auto& b = b0_direction_ijk;
-    const double scale = h[0] * h[1] * h[2] / (4.0 * units::pi);
+    const double scale = grid.voxel_mm3() / (4.0 * units::pi);
     const auto is_unpaired = [](std::size_t i, std::size_t n) { return n % 2 == 0 && i == n / 2; };
     Spectrum work(d);
     fft.forward_rows(

@@ -66,8 +66,7 @@ SharedMask find_csf(Chain& chain)
     }
     Mask csf = inversion::csf_mask(*chain.r2star_per_s, *chain.magnitude_rss, *chain.mask);
     const std::size_t n = numerics::count(csf);
-    const Vec3& h = chain.grid().voxel_mm;
-    const double millilitres = static_cast<double>(n) * h[0] * h[1] * h[2] / 1000.0;
+    const double millilitres = static_cast<double>(n) * chain.grid().voxel_mm3() / 1000.0;
     chain.note("csf_millilitres", millilitres);
     log::info(str("cerebrospinal fluid: ", millilitres, " ml"));
     if (n > 0) return std::make_shared<Mask>(std::move(csf));

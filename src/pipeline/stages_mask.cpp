@@ -116,8 +116,7 @@ Volume<T> thinned(const Volume<T>& volume, const numerics::Coarse& coarse)
 /// How many objects as compact as the mask lie beside it: the automatic mask keeps one.
 std::size_t objects_beside(const Mask& full_mask, const VolumeF& magnitude)
 {
-    const Vec3& h = full_mask.grid().voxel_mm;
-    const double depth_mm = core_depth * std::cbrt(static_cast<double>(numerics::count(full_mask)) * h[0] * h[1] * h[2]);
+    const double depth_mm = core_depth * std::cbrt(static_cast<double>(numerics::count(full_mask)) * full_mask.grid().voxel_mm3());
     const numerics::Coarse coarse = numerics::coarsened(full_mask.grid(), 0.25 * depth_mm);  // fine enough
     const Mask mask = thinned(full_mask, coarse);
     Mask rest = mask::robust_threshold(thinned(magnitude, coarse));
@@ -185,8 +184,7 @@ void run_mask(Chain& chain)
     if (n == 0) throw NumericalError(why_empty(chain, made.parts));
     if (made.parts.size() > 1)
         for (const mask::Part& part : made.parts) log::info(str("mask: ", part.text, ": ", part.voxels, " voxels"));
-    const Vec3& h = chain.grid().voxel_mm;
-    const double millilitres = static_cast<double>(n) * h[0] * h[1] * h[2] / 1000.0;
+    const double millilitres = static_cast<double>(n) * chain.grid().voxel_mm3() / 1000.0;
     const SharedVolume& sigma_hz = chain.maps.front().sigma_hz;
     const std::size_t known = sigma_hz ? sum_of_reliability(*sigma_hz, *mask).n : n;
     const double unknown = 1.0 - static_cast<double>(known) / static_cast<double>(n);

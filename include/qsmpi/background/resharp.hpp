@@ -5,7 +5,7 @@ namespace qsmpi::background {
 
 /// Settings of resharp().
 struct ResharpOptions {
-    double radius_mm = 12.0;   ///< at least 1.5 * the largest voxel edge is used
+    double radius_mm = 6.0;    ///< at least 1.5 * the largest voxel edge is used
     double lambda = 1e-4;      ///< weight of || l ||^2, against squared fields: dimensionless
     int max_iterations = 120;  ///< of conjugate gradients
     double tolerance = 0.003;  ///< of the residual, relative to the right side

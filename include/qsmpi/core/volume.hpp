@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <complex>
 #include <cstddef>
 #include <cstdint>
@@ -37,6 +38,10 @@ struct Grid {
     Dims dims;
     Vec3 voxel_mm{1.0, 1.0, 1.0};
     [[nodiscard]] constexpr std::size_t size() const { return dims.size(); }
+    /// Volume of a voxel.
+    [[nodiscard]] constexpr double voxel_mm3() const { return voxel_mm[0] * voxel_mm[1] * voxel_mm[2]; }
+    /// Edge of the cube that is as large as a voxel.
+    [[nodiscard]] double voxel_edge_mm() const { return std::cbrt(voxel_mm3()); }
     bool operator==(const Grid&) const = default;
 };
 

@@ -33,8 +33,7 @@ const Head& reference()
 
 double litres(const Mask& mask)
 {
-    const Vec3& v = mask.grid().voxel_mm;
-    return static_cast<double>(std::count(mask.begin(), mask.end(), 1)) * v[0] * v[1] * v[2] * 1e-6;
+    return static_cast<double>(std::count(mask.begin(), mask.end(), 1)) * mask.grid().voxel_mm3() * 1e-6;
 }
 
 bool same_bits(const VolumeF& a, const VolumeF& b)
