@@ -134,6 +134,8 @@ void let_go(Chain& chain, const std::string& finished);
 [[nodiscard]] std::string swi_method(const io::Acquisition& acquisition, const ChainOptions& options);
 /// True if a later stage looks for cerebrospinal fluid in R2*: for the reference, or for an inversion that holds it even.
 [[nodiscard]] bool needs_csf(const ChainOptions& options);
+/// True if the inversion looks at R2*, for that or for the null space.
+[[nodiscard]] bool keeps_r2star(const ChainOptions& options);
 
 /// Replaces "{sub}", "{ses}", "{run}", "{acq}", "{key}", "{prefix}" in a path by what they are for this acquisition.
 [[nodiscard]] std::filesystem::path file_of(const JobSpec& spec, const std::string& path_template);
@@ -186,6 +188,7 @@ inline constexpr const char* bipolar_method = "bipolar correction";
 inline constexpr const char* mcpc3ds_method = "MCPC-3D-S";
 inline constexpr const char* aspire_method = "ASPIRE";
 inline constexpr const char* nonlinear_method = "nonlinear complex fit";
+inline constexpr const char* null_space_method = "null space";
 inline constexpr const char* two_pass_method = "two passes";
 [[nodiscard]] std::vector<Method> methods_of(const ChainOptions& options);
 

@@ -54,11 +54,11 @@ std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const Ch
     const double removing = 8.0 * maps + 21.0 + 9.0 * (maps - 1.0) + working + first_pass;
     // Field, sigma, local field, mask and weight of each map, and TV at the first; or all maps and their combination.
     const double inverting = std::max(17.0 * maps + 5.0 + 50.0 * head, several_maps ? 17.0 * maps + 14.0 : 0.0) + first_pass;
-    // R2* that waits for the search of fluid in it.
-    const double fluid = options.reference == "csf" || resolved(options).inversion == "medi" ? 4.0 : 0.0;
+    // R2* that waits for the inversion.
+    const double waiting = keeps_r2star(options) ? 4.0 : 0.0;
     // All maps, magnitude, field, image, and what smoothing needs.
     const double weighting = options.swi == "off" ? 0.0 : 17.0 * maps + 49.0;
-    return static_cast<std::uint64_t>(program_bytes + voxels * std::max({unwrapping, relaxing, removing + fluid, inverting + fluid, weighting}));
+    return static_cast<std::uint64_t>(program_bytes + voxels * std::max({unwrapping, relaxing, removing + waiting, inverting + waiting, weighting}));
 }
 
 double estimate_cost(const io::Acquisition& acquisition, const ChainOptions& options)

@@ -205,6 +205,12 @@ std::vector<Method> methods_of(const ChainOptions& o)
     add_r2star_methods(methods, o);
     add_mask_methods(methods, o);
     add_registry_methods(methods, o);
+    if (resolved(o).null_space == "on")
+        methods.push_back({"chi", null_space_method,
+                           "Smooth waves of susceptibility, which the total field cannot show, were chosen so that voxels of like R2* "
+                           "are most alike.",
+                           "Kee Y et al. Quantitative susceptibility mapping (QSM) algorithms: mathematical rationale and computational "
+                           "implementations. IEEE Trans Biomed Eng 64:2531-2545, 2017. doi:10.1109/TBME.2017.2749298"});
     if (o.two_pass == "on")
         methods.push_back({"chi", two_pass_method,
                            "Two maps, one of the reliable part of the mask and one of the filled mask, were put together "

@@ -37,6 +37,7 @@ void for_each_option(Options& o, Visit&& visit)
     visit("inversion", o.inversion);
     visit("inversion_edges", o.inversion_edges);
     visit("inversion_lambda", o.inversion_lambda);
+    visit("null_space", o.null_space);
     visit("reference", o.reference);
     visit("per_echo", o.per_echo);
     visit("swi", o.swi);
@@ -99,6 +100,7 @@ void validate(const ChainOptions& o)
     require_word("background", o.background, with_default(background_names()));
     require_word("background_cleanup", o.background_cleanup, {"auto", "on", "off"});
     require_word("inversion", o.inversion, with_default(inversion_names()));
+    require_word("null_space", o.null_space, {"auto", "on", "off"});
     if (!is_path(o.reference)) require_word("reference", o.reference, {"mean", "csf", "none"});
     require(o.reference != "csf" || o.r2star != "off", "reference: 'csf' is found by its R2*, but r2star is off");
     (void)mask::parse_expression(o.mask);

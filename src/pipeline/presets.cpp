@@ -45,7 +45,8 @@ constexpr Preset table[] = {
 
     {"body", "not a brain: mask from the phase by a fixed threshold, no anatomical step", R"({
         "mask": "quality 0.25, largest, fill",
-        "mask_erosion_mm": 3
+        "mask_erosion_mm": 3,
+        "null_space": "off"
     })"},
 };
 

@@ -56,6 +56,10 @@ bool happened(const Method& method, const Chain& chain)
     if (method.stage == "r2star") return r2star_method(chain.spec.acquisition, chain.spec.options) == method.name;
     if (method.stage == "swi") return swi_method(chain.spec.acquisition, chain.spec.options) != "off";
     if (method.name == two_pass_method) return chain.notes.value("chi", nlohmann::json::object()).value("two_passes", false);
+    if (method.name == null_space_method) {
+        const auto chi = chain.notes.value("chi", nlohmann::json::object());
+        return chi.contains("null_space") && chi.at("null_space").at("share").get<double>() > 0.0;
+    }
     if (method.name == nonlinear_method) return chain.echo_times_s.size() > 1;
     return true;
 }

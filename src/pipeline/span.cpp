@@ -14,6 +14,7 @@
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/resize.hpp"
 #include "phase_checks.hpp"
+#include "qsmpi/relaxometry/r2star.hpp"
 #include "registries.hpp"
 
 namespace qsmpi::pipeline {
@@ -98,6 +99,7 @@ JobSpec job_of(const SpanInput& input, const ChainOptions& options)
     spec.acquisition.geometry = input.geometry;
     for (const double echo_time_s : input.echo_times_s) {
         io::Echo& echo = spec.acquisition.echoes.emplace_back();
+        if (!input.magnitude.empty()) echo.magnitude.file = "magnitude";
         echo.number = static_cast<int>(spec.acquisition.echoes.size());
         echo.echo_time_s = echo_time_s;
     }
@@ -117,6 +119,10 @@ void fill(Chain& chain, const Span& span, SpanInput& input)
         chain.magnitude_rss = std::make_shared<VolumeF>(root_sum_of_squares(input.magnitude));
         chain.maps.front().sigma_hz =
             std::make_shared<VolumeF>(sigma_from_magnitude(input.magnitude, input.echo_times_s));
+        if (input.magnitude.size() > 1 && chain.spec.options.r2star != "off")
+            chain.r2star_per_s = std::make_shared<VolumeF>(
+                relaxometry::nonlinear(input.magnitude, input.echo_times_s,
+                                       {.noise_std = field::estimate_noise_std(input.magnitude.back())}).r2star_per_s);
         input.magnitude.clear();
     }
     MapState& map = chain.maps.front();
@@ -246,8 +252,9 @@ SpanResult run_span(const Span& span, SpanInput input, const ChainOptions& optio
     validate(options);
     check(span, input, options);
     JobSpec spec = job_of(input, options);
-    // R2* is no result of a span: only the search for cerebrospinal fluid may want it.
-    if (span.to != Artifact::chi || !needs_csf(options)) spec.options.r2star = "off";
+    // R2* is no result of a span: only the inversion may want it. In a local field more can be seen than in a total one.
+    if (span.from == Artifact::local_field && options.null_space == "auto") spec.options.null_space = "off";
+    if (!(ends_with_map(span, options) || span.to == Artifact::chi) || !keeps_r2star(spec.options)) spec.options.r2star = "off";
     Span run = span;
     if (ends_with_map(span, options)) {
         run.last_stage = "chi";

@@ -84,10 +84,10 @@ std::vector<Product> field_products(Chain& c)
     return p;
 }
 
-// R2* waits for the stage that looks for fluid in it; as outputs both are read again, for the stages in between need memory.
+// R2* waits for the inversion if that looks at it; as outputs both are read again, for the stages in between need memory.
 std::vector<Product> r2star_products(Chain& c)
 {
-    const char* last_use = needs_csf(c.spec.options) ? "chi" : "r2star";
+    const char* last_use = keeps_r2star(c.spec.options) ? "chi" : "r2star";
     return {{.name = "r2star_per_s", .unit = "1/s", .volume = &c.r2star_per_s, .last_use = last_use, .optional = true,
              .published = true},
             {.name = "s0", .unit = "arbitrary", .volume = &c.s0, .last_use = "r2star", .optional = true, .published = true}};
@@ -145,7 +145,7 @@ const std::vector<Stage>& stage_table()
         {"local_field", 3, 0.25,
          {"background", "background_radius_mm", "background_rounds", "background_cleanup", "inversion_edges"},
          field_strength, run_local_field, local_field_products},
-        {"chi", 2, 0.23, {"inversion", "inversion_lambda", "reference"}, reference_facts, run_chi, chi_products},
+        {"chi", 2, 0.23, {"inversion", "inversion_lambda", "null_space", "reference"}, reference_facts, run_chi, chi_products},
         {"swi", 1, 0.0, {"swi"}, no_facts, run_swi, swi_products},
     };
     return table;

@@ -7,6 +7,7 @@
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/inversion/inversion.hpp"
+#include "qsmpi/inversion/null_space.hpp"
 #include "qsmpi/inversion/two_pass.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 #include "registries.hpp"
@@ -70,6 +71,13 @@ VolumeF unreferenced(Chain& chain, MapState& map, const Mask* csf)
         map.local_weight = std::make_shared<VolumeF>(data_weight(*map.sigma_hz, *map.local_mask));
     inversion::Result result = invert(chain, map, csf);
     note_solver(chain, map, result.iterations, result.relative_residual, result.converged);
+    if (chain.r2star_per_s && resolved(chain.spec.options).null_space == "on") {
+        const inversion::NullSpaceReport settled = inversion::settle_null_space(
+            result.chi_ppm, *map.local_mask, chain.spec.acquisition.geometry.b0_direction_ijk(), *chain.r2star_per_s);
+        chain.note("null_space", {{"explained_by_r2star", settled.explained}, {"share", settled.share}});
+        log::info(str(where(map), "R2* explains ", std::lround(100.0 * settled.explained), " % of the map, ",
+                      std::lround(100.0 * settled.share), " % of the null space settled"));
+    }
     return std::move(result.chi_ppm);
 }
 

@@ -29,6 +29,7 @@ struct ChainOptions {
     std::string inversion = "default";     ///< names from the registry
     bool inversion_edges = true;           ///< spare edges of the magnitude, in methods that can
     double inversion_lambda = 0.0;         ///< 0: the method's own rule
+    std::string null_space = "auto";      ///< auto (with background `separation`) | on | off
     std::string reference = "mean";        ///< mean | csf | none | path of NIfTI weights or "labels.nii.gz:4,43", with "{sub}"...
     bool per_echo = false;
     std::string swi = "off";               ///< off | clear | classic

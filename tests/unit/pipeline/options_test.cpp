@@ -35,7 +35,7 @@ const std::map<std::string, json>& other_values()
         {"background", background_names().back()}, {"background_radius_mm", 6.0},
         {"background_rounds", 5.0}, {"background_cleanup", "on"}, {"inversion", "tkd"}, {"inversion_lambda", 0.01},
         {"inversion_edges", false},
-        {"reference", "none"}, {"per_echo", true}, {"r2star", "arlo"}, {"swi", "clear"}, {"two_pass", "on"}};
+        {"null_space", "off"}, {"reference", "none"}, {"per_echo", true}, {"r2star", "arlo"}, {"swi", "clear"}, {"two_pass", "on"}};
     return values;
 }
 

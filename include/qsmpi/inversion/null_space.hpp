@@ -1,0 +1,45 @@
+#pragma once
+#include "qsmpi/core/volume.hpp"
+
+namespace qsmpi::inversion {
+
+/// Settings of settle_null_space().
+struct NullSpaceOptions {
+    int order = 6;                  ///< highest order of the polynomials
+    double smoothing_mm = 1.0;      ///< of R2*, standard deviation of a Gaussian
+    int n_classes = 30;             ///< of voxels of like R2*, equally large
+    int n_samples = 60'000;         ///< voxels that are looked at, about
+    int n_iterations = 15;          ///< of reweighted least squares
+    double narrowness = 0.5;        ///< a voxel has half the weight at so many standard deviations from its class
+    double explained_least = 0.4;   ///< share of the map's spread that the classes must explain before anything changes,
+    double explained_enough = 0.6;  ///< and for all of the correction
+};
+
+/// What settle_null_space() found.
+struct NullSpaceReport {
+    double explained;  ///< share of the map's spread (squared, robust) that the classes explain afterwards, in [0, 1]
+    double share;      ///< of the correction that was made, in [0, 1]
+};
+
+/// Settles the part of a susceptibility map that its field cannot tell, by R2*.
+///
+/// Susceptibility that solves the wave equation (1/3 laplace - d^2/dz^2) chi = 0, z along B0, makes a harmonic field inside the
+/// mask, as background does. From a total field its smooth part, polynomials of position, comes out as whatever regularisation
+/// likes best: the largest error deep in the brain. But one tissue has one susceptibility, be it in front or at the back. So
+/// those polynomials are subtracted that make voxels of like R2* most alike: within each class by itself, so that classes may
+/// have any susceptibility, and robustly, so that lesions, vessels and mixed voxels do not count. Nothing else of the map changes.
+/// Where classes of R2* do not explain the map (noise, tissues that R2* does not tell apart), nothing does.
+///
+/// @param chi_ppm           changed in the mask
+/// @param b0_direction_ijk  unit vector of B0 in voxel axes
+/// @param r2star_per_s      same grid; voxels that are not finite or not above 0 are not looked at
+/// @return 0 and 0 where too few voxels are known
+/// @throws InputError if the grids differ or an option is out of its range
+///
+/// No FFT: about 3 F, and 2 volumes and 25 MB. Same bits for any number of threads.
+/// The wave equation: Kee et al., IEEE Trans. Biomed. Eng. 64:2531-2545, 2017. A smooth bias found by the sharpness of classes:
+/// Sled et al., IEEE Trans. Med. Imaging 17:87-97, 1998.
+NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk, const VolumeF& r2star_per_s,
+                                  const NullSpaceOptions& options = {});
+
+}  // namespace qsmpi::inversion

@@ -1,0 +1,178 @@
+#include "qsmpi/inversion/null_space.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <random>
+
+#include "qsmpi/core/error.hpp"
+#include "qsmpi/core/parallel.hpp"
+#include "volumes.hpp"
+
+namespace qsmpi::inversion {
+namespace {
+
+using namespace qsmpi::test;
+
+/// Three tissues in a ball, the first within, the others in patches around it, with the R2* of each, and spots of something
+/// else in all of them.
+struct Tissues {
+    Grid grid = grid_of(44, 40, 36, {2.0, 2.0, 2.4});
+    Mask mask = ball_mask(grid, 38.0, {1, -1, 0});
+    VolumeF chi_ppm{grid, 0.0F}, r2star_per_s{grid, 0.0F};
+
+    explicit Tissues(double r2star_noise_per_s = 1.0)
+    {
+        constexpr double tissue_ppm[] = {-0.03, 0.03, 0.12}, tissue_per_s[] = {20.0, 27.0, 45.0};
+        std::mt19937 random(7);
+        std::normal_distribution<double> normal;
+        const Dims& d = grid.dims;
+        for (std::size_t z = 0; z < d.nz; ++z)
+            for (std::size_t y = 0; y < d.ny; ++y)
+                for (std::size_t x = 0; x < d.nx; ++x) {
+                    if (mask(x, y, z) == 0) continue;
+                    const Vec3 p = position_mm(grid, x, y, z);
+                    const bool deep = p[0] * p[0] + p[1] * p[1] + p[2] * p[2] < 26.0 * 26.0;
+                    const std::size_t patch = (x / 5 + 2 * (y / 4) + z / 6) % 5;
+                    const std::size_t tissue = patch == 4 ? 2 : deep && patch < 3 ? 0 : 1;
+                    const bool spot = (x / 3 + y / 3 + z / 3) % 11 == 0;
+                    chi_ppm(x, y, z) = static_cast<float>(tissue_ppm[tissue] + 0.004 * normal(random) + (spot ? 0.3 : 0.0));
+                    r2star_per_s(x, y, z) = static_cast<float>(tissue_per_s[tissue] + r2star_noise_per_s * normal(random));
+                }
+    }
+};
+
+double rms_difference(const VolumeF& a, const VolumeF& b, const Mask& mask)
+{
+    double mean = 0.0, square = 0.0, n = 0.0;
+    for (std::size_t i = 0; i < mask.size(); ++i) {
+        if (mask[i] == 0) continue;
+        const auto difference = static_cast<double>(a[i] - b[i]);
+        mean += difference;
+        square += difference * difference;
+        n += 1.0;
+    }
+    return std::sqrt(square / n - mean * mean / (n * n));
+}
+
+VolumeF sum(const VolumeF& a, const VolumeF& b, const Mask& mask)
+{
+    VolumeF out(a.grid(), 0.0F);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = mask[i] != 0 ? a[i] + b[i] : 0.0F;
+    return out;
+}
+
+/// Solutions of the wave equation of orders one to four, written out by hand, in coordinates whose third runs along `b`, which
+/// lies in the y-z plane; about 20 ppb at 38 mm.
+std::vector<std::function<double(const Vec3&)>> waves(const UnitVector& b)
+{
+    const auto turned = [b](auto wave) {
+        return [b, wave](const Vec3& p) {
+            const double u = p[0] / 38.0, v = (b[2] * p[1] - b[1] * p[2]) / 38.0, w = (b[1] * p[1] + b[2] * p[2]) / 38.0;
+            return 0.02 * wave(u, v, w);
+        };
+    };
+    return {turned([](double, double, double w) { return w; }),
+            turned([](double u, double v, double w) { return u * u + v * v + w * w; }),
+            turned([](double u, double, double w) { return u * w; }),
+            turned([](double u, double v, double) { return u * u - v * v; }),
+            turned([](double u, double v, double w) { return w * w * w + 3.0 * w * (u * u + v * v); }),
+            turned([](double u, double v, double) { return u * v * (u * u - v * v); })};
+}
+
+TEST(NullSpace, TakesWavesOutAndLeavesTissuesAndSpots)
+{
+    for (const UnitVector& b : {b0_along_z, UnitVector{0.0, 0.6, 0.8}}) {
+        const Tissues head;
+        VolumeF still = head.chi_ppm.clone();
+        const NullSpaceReport alone = settle_null_space(still, head.mask, b, head.r2star_per_s);
+        EXPECT_GT(alone.explained, 0.6);
+        EXPECT_LT(rms_difference(still, head.chi_ppm, head.mask), 0.001) << "nothing to take out";
+        for (const auto& wave : waves(b)) {
+            const VolumeF error = from_function(head.grid, wave);
+            VolumeF chi_ppm = sum(head.chi_ppm, error, head.mask);
+            const double before = rms_difference(chi_ppm, head.chi_ppm, head.mask);
+            const NullSpaceReport report = settle_null_space(chi_ppm, head.mask, b, head.r2star_per_s);
+            EXPECT_EQ(report.share, 1.0);
+            EXPECT_GT(before, 0.001);
+            EXPECT_LT(rms_difference(chi_ppm, head.chi_ppm, head.mask), 0.001 + 0.05 * before);
+        }
+    }
+}
+
+TEST(NullSpace, KeepsWhatTheFieldShows)
+{
+    // 2 w^2 - u^2 - v^2 is no solution of the wave equation, and orthogonal over a ball to the one of its order that is round.
+    const Tissues head;
+    const VolumeF seen = from_function(head.grid, [](const Vec3& p) {
+        const double x = p[0] - 1.0, y = p[1] + 1.0;
+        return 0.02 * (2.0 * p[2] * p[2] - x * x - y * y) / (38.0 * 38.0);
+    });
+    const VolumeF whole = sum(head.chi_ppm, seen, head.mask);
+    VolumeF chi_ppm = whole.clone();
+    static_cast<void>(settle_null_space(chi_ppm, head.mask, b0_along_z, head.r2star_per_s, {.order = 2}));
+    EXPECT_LT(rms_difference(chi_ppm, whole, head.mask), 0.3 * rms_difference(whole, head.chi_ppm, head.mask));
+}
+
+TEST(NullSpace, ChangesNothingWhereR2starTellsNothing)
+{
+    const Tissues head(200.0);
+    const VolumeF before = sum(head.chi_ppm, from_function(head.grid, waves(b0_along_z)[1]), head.mask);
+    VolumeF chi_ppm = before.clone();
+    VolumeF size(head.grid);
+    for (std::size_t i = 0; i < size.size(); ++i) size[i] = std::abs(head.r2star_per_s[i]);
+    const NullSpaceReport report = settle_null_space(chi_ppm, head.mask, b0_along_z, size);
+    EXPECT_LT(report.explained, 0.2);
+    EXPECT_EQ(report.share, 0.0);
+    EXPECT_TRUE(std::equal(chi_ppm.begin(), chi_ppm.end(), before.begin()));
+
+    const NullSpaceReport unknown = settle_null_space(chi_ppm, head.mask, b0_along_z, VolumeF(head.grid, 0.0F));
+    EXPECT_EQ(unknown.share, 0.0);
+    EXPECT_TRUE(std::equal(chi_ppm.begin(), chi_ppm.end(), before.begin()));
+}
+
+TEST(NullSpace, LooksAtVoxelsOfKnownR2starOnlyAndSettlesAll)
+{
+    const Tissues head;
+    VolumeF holes = head.r2star_per_s.clone();
+    for (std::size_t i = 0; i < holes.size(); i += 3) holes[i] = i % 2 == 0 ? 0.0F : std::numeric_limits<float>::quiet_NaN();
+    VolumeF chi_ppm = sum(head.chi_ppm, from_function(head.grid, waves(b0_along_z)[1]), head.mask);
+    EXPECT_EQ(settle_null_space(chi_ppm, head.mask, b0_along_z, holes).share, 1.0);
+    EXPECT_TRUE(all_finite(chi_ppm));
+    EXPECT_LT(rms_difference(chi_ppm, head.chi_ppm, head.mask), 0.001);
+    for (std::size_t i = 0; i < chi_ppm.size(); ++i) ASSERT_TRUE(head.mask[i] != 0 || chi_ppm[i] == 0.0F);
+}
+
+TEST(NullSpace, IsTheSameBitsForAnyNumberOfThreads)
+{
+    const Tissues head;
+    const VolumeF before = sum(head.chi_ppm, from_function(head.grid, waves(b0_along_z)[2]), head.mask);
+    const int n_threads = parallel::threads();
+    const auto settled = [&](int n) {
+        parallel::set_threads(n);
+        VolumeF chi_ppm = before.clone();
+        static_cast<void>(settle_null_space(chi_ppm, head.mask, b0_along_z, head.r2star_per_s));
+        return chi_ppm;
+    };
+    const VolumeF one = settled(1), three = settled(3);
+    parallel::set_threads(n_threads);
+    EXPECT_TRUE(std::equal(one.begin(), one.end(), three.begin()));
+}
+
+TEST(NullSpace, RefusesNonsense)
+{
+    const Tissues head;
+    VolumeF chi_ppm = head.chi_ppm.clone();
+    const auto settle = [&](const VolumeF& r2star_per_s, const NullSpaceOptions& o) {
+        static_cast<void>(settle_null_space(chi_ppm, head.mask, b0_along_z, r2star_per_s, o));
+    };
+    EXPECT_THROW(settle(VolumeF(grid_of(3, 3, 3), 1.0F), {}), InputError);
+    EXPECT_THROW(settle(head.r2star_per_s, {.order = 9}), InputError);
+    EXPECT_THROW(settle(head.r2star_per_s, {.n_classes = 0}), InputError);
+    EXPECT_THROW(settle(head.r2star_per_s, {.narrowness = 0.0}), InputError);
+    EXPECT_NO_THROW(settle(head.r2star_per_s, {}));
+}
+
+}  // namespace
+}  // namespace qsmpi::inversion
