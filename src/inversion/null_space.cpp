@@ -55,26 +55,35 @@ std::vector<float> members(const std::vector<float>& values, const Samples& samp
     return {at(of_class), at(of_class + 1)};
 }
 
-/// Every so many of the voxels whose R2* is known, in its order; none if there are too few.
-Samples take_samples(const Mask& mask, const VolumeF& r2star_per_s, const Polynomials& polynomials, const NullSpaceOptions& o)
+/// Order of voxels of equal R2*: any but that of their places, which would make slabs of classes.
+std::size_t shuffled(std::size_t voxel) { return voxel * 0x9E3779B97F4A7C15U; }
+
+/// Every so many of the voxels whose R2* and susceptibility are known, in the order of R2*; none if there are too few.
+Samples take_samples(const VolumeF& chi_ppm, const Mask& mask, const VolumeF& r2star_per_s, const Polynomials& polynomials,
+                     const NullSpaceOptions& o)
 {
     VolumeF known(mask.grid());
-    std::size_t n_known = 0;
+    std::size_t n_known = 0, n_mask = 0;
     for (std::size_t i = 0; i < mask.size(); ++i) {
-        const bool is_known = mask[i] != 0 && std::isfinite(r2star_per_s[i]) && r2star_per_s[i] > 0.0F;
+        const bool is_known =
+            mask[i] != 0 && std::isfinite(r2star_per_s[i]) && r2star_per_s[i] > 0.0F && std::isfinite(chi_ppm[i]);
         known[i] = is_known ? 1.0F : 0.0F;
         n_known += is_known ? 1 : 0;
+        n_mask += mask[i] != 0 ? 1 : 0;
     }
-    const auto n_classes = static_cast<std::size_t>(o.n_classes);
+    const auto n_classes = static_cast<std::size_t>(o.n_classes), n_samples = static_cast<std::size_t>(o.n_samples);
     Samples samples;
-    const std::size_t every = std::max<std::size_t>(1, n_known / static_cast<std::size_t>(o.n_samples));
+    const std::size_t every = std::max<std::size_t>(1, (n_known + n_samples - 1) / n_samples);
     if (n_known / every < least_members * n_classes) return samples;
+    if (static_cast<double>(n_known) < o.known_least * static_cast<double>(n_mask)) return samples;
 
     for (std::size_t i = 0, n = 0; i < mask.size(); ++i)
         if (known[i] > 0.0F && n++ % every == 0) samples.voxels.push_back(i);
     const VolumeF smooth = numerics::gaussian_smooth(r2star_per_s, known, o.smoothing_mm);
-    std::stable_sort(samples.voxels.begin(), samples.voxels.end(),
-                     [&](std::size_t a, std::size_t b) { return smooth[a] < smooth[b]; });
+    std::sort(samples.voxels.begin(), samples.voxels.end(),
+                     [&](std::size_t a, std::size_t b) {
+                         return smooth[a] != smooth[b] ? smooth[a] < smooth[b] : shuffled(a) < shuffled(b);
+                     });
     for (std::size_t c = 0; c <= n_classes; ++c) samples.bounds.push_back(c * samples.voxels.size() / n_classes);
 
     const std::size_t n = polynomials.size() - 1;
@@ -186,11 +195,13 @@ NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const Unit
 {
     require_same_grid(chi_ppm, mask, "null space: map and mask");
     require_same_grid(r2star_per_s, mask, "null space: R2* and mask");
-    require(options.n_classes > 0 && options.n_samples > 0 && options.n_iterations > 0,
-            "null space: expected at least 1 class, sample and iteration");
+    require(options.order > 0 && options.n_classes > 0 && options.n_samples > 0 && options.n_iterations > 0,
+            "null space: expected at least 1 as order, classes, samples and iterations");
+    require(options.explained_least < options.explained_enough,
+            str("null space: from ", options.explained_least, " explained to ", options.explained_enough, "; expected less to more"));
     require(options.narrowness > 0.0, str("null space: narrowness ", options.narrowness, "; expected a positive number"));
     const Polynomials polynomials(mask.grid(), numerics::bounding_box(mask), options.order, b0_direction_ijk, curvature);
-    const Samples samples = take_samples(mask, r2star_per_s, polynomials, options);
+    const Samples samples = take_samples(chi_ppm, mask, r2star_per_s, polynomials, options);
     if (samples.voxels.empty()) return {0.0, 0.0};
 
     Fit fit{.coefficients = std::vector<double>(polynomials.size() - 1), .class_ppm = {}};

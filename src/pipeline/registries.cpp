@@ -54,14 +54,14 @@ ChainOptions resolved(ChainOptions options)
     if (options.background_cleanup == "auto") options.background_cleanup = background.leaves_harmonics ? "on" : "off";
     const inversion::Method& inversion = inversion::method(options.inversion);
     options.inversion = inversion.name;
-    if (options.r2star == "off") options.null_space = "off";
-    if (options.null_space == "auto") options.null_space = options.background == "separation" ? "on" : "off";
     options.mask = mask::to_text(mask::parse_expression(options.mask));
     // A total-field inversion has no use for a local field.
     if (inversion.input == inversion::Input::total_field) {
         options.background = background::no_removal;
         options.background_cleanup = "off";
     }
+    if (options.r2star == "off") options.null_space = "off";
+    if (options.null_space == "auto") options.null_space = options.background == "separation" ? "on" : "off";
     return options;
 }
 

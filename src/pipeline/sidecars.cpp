@@ -58,7 +58,8 @@ bool happened(const Method& method, const Chain& chain)
     if (method.name == two_pass_method) return chain.notes.value("chi", nlohmann::json::object()).value("two_passes", false);
     if (method.name == null_space_method) {
         const auto chi = chain.notes.value("chi", nlohmann::json::object());
-        return chi.contains("null_space") && chi.at("null_space").at("share").get<double>() > 0.0;
+        const auto reports = chi.value("null_space", nlohmann::json::array());
+        return std::any_of(reports.begin(), reports.end(), [](const auto& r) { return r.at("share").template get<double>() > 0.0; });
     }
     if (method.name == nonlinear_method) return chain.echo_times_s.size() > 1;
     return true;

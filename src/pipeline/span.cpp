@@ -14,7 +14,6 @@
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/resize.hpp"
 #include "phase_checks.hpp"
-#include "qsmpi/relaxometry/r2star.hpp"
 #include "registries.hpp"
 
 namespace qsmpi::pipeline {
@@ -119,10 +118,13 @@ void fill(Chain& chain, const Span& span, SpanInput& input)
         chain.magnitude_rss = std::make_shared<VolumeF>(root_sum_of_squares(input.magnitude));
         chain.maps.front().sigma_hz =
             std::make_shared<VolumeF>(sigma_from_magnitude(input.magnitude, input.echo_times_s));
-        if (input.magnitude.size() > 1 && chain.spec.options.r2star != "off")
-            chain.r2star_per_s = std::make_shared<VolumeF>(
-                relaxometry::nonlinear(input.magnitude, input.echo_times_s,
-                                       {.noise_std = field::estimate_noise_std(input.magnitude.back())}).r2star_per_s);
+        if (input.magnitude.size() > 1 && chain.spec.options.r2star != "off") {
+            chain.notes["field"]["noise_std"] = field::estimate_noise_std(input.magnitude.back());
+            chain.magnitude = std::move(input.magnitude);
+            chain.stage = "r2star";
+            run_r2star(chain);
+            chain.s0 = nullptr;
+        }
         input.magnitude.clear();
     }
     MapState& map = chain.maps.front();

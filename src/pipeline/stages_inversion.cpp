@@ -71,14 +71,19 @@ VolumeF unreferenced(Chain& chain, MapState& map, const Mask* csf)
         map.local_weight = std::make_shared<VolumeF>(data_weight(*map.sigma_hz, *map.local_mask));
     inversion::Result result = invert(chain, map, csf);
     note_solver(chain, map, result.iterations, result.relative_residual, result.converged);
-    if (chain.r2star_per_s && resolved(chain.spec.options).null_space == "on") {
-        const inversion::NullSpaceReport settled = inversion::settle_null_space(
-            result.chi_ppm, *map.local_mask, chain.spec.acquisition.geometry.b0_direction_ijk(), *chain.r2star_per_s);
-        chain.note("null_space", {{"explained_by_r2star", settled.explained}, {"share", settled.share}});
-        log::info(str(where(map), "R2* explains ", std::lround(100.0 * settled.explained), " % of the map, ",
-                      std::lround(100.0 * settled.share), " % of the null space settled"));
-    }
     return std::move(result.chi_ppm);
+}
+
+void settle(Chain& chain, const MapState& map, VolumeF& chi_ppm)
+{
+    if (!chain.r2star_per_s || resolved(chain.spec.options).null_space != "on") return;
+    const inversion::NullSpaceReport settled = inversion::settle_null_space(
+        chi_ppm, *map.local_mask, chain.spec.acquisition.geometry.b0_direction_ijk(), *chain.r2star_per_s);
+    nlohmann::json report{{"explained_by_r2star", settled.explained}, {"share", settled.share}};
+    if (map.echo_number != 0) report["echo"] = map.echo_number;
+    chain.notes[chain.stage]["null_space"].push_back(std::move(report));
+    log::info(str(where(map), "R2* explains ", std::lround(100.0 * settled.explained), " % of the map, ",
+                  std::lround(100.0 * settled.share), " % of the null space settled"));
 }
 
 SharedMask united(const Mask& a, const Mask& b)
@@ -158,6 +163,7 @@ void run_chi(Chain& chain)
             map.local_mask = united(*map.local_mask, *reliable.local_mask);
             forget(reliable);
         }
+        settle(chain, map, chi_ppm);
         reference.apply(chain, chi_ppm, *map.local_mask, map.local_weight.get());
         map.local_weight = nullptr;
         map.chi_ppm = std::make_shared<VolumeF>(std::move(chi_ppm));

@@ -64,7 +64,7 @@ VolumeF sum(const VolumeF& a, const VolumeF& b, const Mask& mask)
 }
 
 /// Solutions of the wave equation of orders one to four, written out by hand, in coordinates whose third runs along `b`, which
-/// lies in the y-z plane; about 20 ppb at 38 mm.
+/// lies in the y-z plane; 3 to 10 ppb rms in the ball.
 std::vector<std::function<double(const Vec3&)>> waves(const UnitVector& b)
 {
     const auto turned = [b](auto wave) {
@@ -78,7 +78,7 @@ std::vector<std::function<double(const Vec3&)>> waves(const UnitVector& b)
             turned([](double u, double, double w) { return u * w; }),
             turned([](double u, double v, double) { return u * u - v * v; }),
             turned([](double u, double v, double w) { return w * w * w + 3.0 * w * (u * u + v * v); }),
-            turned([](double u, double v, double) { return u * v * (u * u - v * v); })};
+            turned([](double u, double v, double) { return 4.0 * u * v * (u * u - v * v); })};
 }
 
 TEST(NullSpace, TakesWavesOutAndLeavesTissuesAndSpots)
@@ -95,8 +95,8 @@ TEST(NullSpace, TakesWavesOutAndLeavesTissuesAndSpots)
             const double before = rms_difference(chi_ppm, head.chi_ppm, head.mask);
             const NullSpaceReport report = settle_null_space(chi_ppm, head.mask, b, head.r2star_per_s);
             EXPECT_EQ(report.share, 1.0);
-            EXPECT_GT(before, 0.001);
-            EXPECT_LT(rms_difference(chi_ppm, head.chi_ppm, head.mask), 0.001 + 0.05 * before);
+            EXPECT_GT(before, 0.003);
+            EXPECT_LT(rms_difference(chi_ppm, head.chi_ppm, head.mask), 0.25 * before);
         }
     }
 }
@@ -111,7 +111,7 @@ TEST(NullSpace, KeepsWhatTheFieldShows)
     });
     const VolumeF whole = sum(head.chi_ppm, seen, head.mask);
     VolumeF chi_ppm = whole.clone();
-    static_cast<void>(settle_null_space(chi_ppm, head.mask, b0_along_z, head.r2star_per_s, {.order = 2}));
+    EXPECT_EQ(settle_null_space(chi_ppm, head.mask, b0_along_z, head.r2star_per_s, {.order = 2}).share, 1.0);
     EXPECT_LT(rms_difference(chi_ppm, whole, head.mask), 0.3 * rms_difference(whole, head.chi_ppm, head.mask));
 }
 
@@ -136,12 +136,39 @@ TEST(NullSpace, LooksAtVoxelsOfKnownR2starOnlyAndSettlesAll)
 {
     const Tissues head;
     VolumeF holes = head.r2star_per_s.clone();
-    for (std::size_t i = 0; i < holes.size(); i += 3) holes[i] = i % 2 == 0 ? 0.0F : std::numeric_limits<float>::quiet_NaN();
+    for (std::size_t i = 0; i < holes.size(); i += 7) holes[i] = i % 2 == 0 ? 0.0F : std::numeric_limits<float>::quiet_NaN();
     VolumeF chi_ppm = sum(head.chi_ppm, from_function(head.grid, waves(b0_along_z)[1]), head.mask);
     EXPECT_EQ(settle_null_space(chi_ppm, head.mask, b0_along_z, holes).share, 1.0);
     EXPECT_TRUE(all_finite(chi_ppm));
     EXPECT_LT(rms_difference(chi_ppm, head.chi_ppm, head.mask), 0.001);
     for (std::size_t i = 0; i < chi_ppm.size(); ++i) ASSERT_TRUE(head.mask[i] != 0 || chi_ppm[i] == 0.0F);
+}
+
+TEST(NullSpace, ReachesNotFarBeyondWhatIsKnown)
+{
+    Tissues head;
+    for (std::size_t i = 0; i < head.grid.size(); ++i)
+        if (position_mm(head.grid, 0, 0, i / (head.grid.dims.nx * head.grid.dims.ny))[2] > 14.0) head.r2star_per_s[i] = 0.0F;
+    VolumeF chi_ppm = head.chi_ppm.clone();
+    EXPECT_EQ(settle_null_space(chi_ppm, head.mask, b0_along_z, head.r2star_per_s).share, 0.0) << "a quarter is unknown";
+    EXPECT_EQ(settle_null_space(chi_ppm, head.mask, b0_along_z, head.r2star_per_s, {.known_least = 0.5}).share, 1.0);
+
+    Mask none(head.grid, 0);
+    EXPECT_EQ(settle_null_space(chi_ppm, none, b0_along_z, head.r2star_per_s).explained, 0.0);
+}
+
+TEST(NullSpace, PassesByVoxelsThatAreNotFinite)
+{
+    const Tissues head;
+    VolumeF chi_ppm = sum(head.chi_ppm, from_function(head.grid, waves(b0_along_z)[1]), head.mask);
+    VolumeF truth = head.chi_ppm.clone();
+    Mask finite = head.mask.clone();
+    for (std::size_t i = 0; i < chi_ppm.size(); i += 97) {
+        chi_ppm[i] = std::numeric_limits<float>::quiet_NaN();
+        finite[i] = 0;
+    }
+    EXPECT_EQ(settle_null_space(chi_ppm, head.mask, b0_along_z, head.r2star_per_s).share, 1.0);
+    EXPECT_LT(rms_difference(chi_ppm, truth, finite), 0.001);
 }
 
 TEST(NullSpace, IsTheSameBitsForAnyNumberOfThreads)
@@ -168,7 +195,9 @@ TEST(NullSpace, RefusesNonsense)
         static_cast<void>(settle_null_space(chi_ppm, head.mask, b0_along_z, r2star_per_s, o));
     };
     EXPECT_THROW(settle(VolumeF(grid_of(3, 3, 3), 1.0F), {}), InputError);
+    EXPECT_THROW(settle(head.r2star_per_s, {.order = 0}), InputError);
     EXPECT_THROW(settle(head.r2star_per_s, {.order = 9}), InputError);
+    EXPECT_THROW(settle(head.r2star_per_s, {.explained_least = 0.6}), InputError);
     EXPECT_THROW(settle(head.r2star_per_s, {.n_classes = 0}), InputError);
     EXPECT_THROW(settle(head.r2star_per_s, {.narrowness = 0.0}), InputError);
     EXPECT_NO_THROW(settle(head.r2star_per_s, {}));

@@ -105,6 +105,19 @@ TEST(Options, ValuesOfTheWrongKindOrRangeAreRefused)
     EXPECT_EQ(refusal({{"mask", "masks/{sub}.nii.gz"}}), "accepted");
 }
 
+TEST(Options, TheNullSpaceIsSettledAfterSeparationWhereR2starIsKnown)
+{
+    const auto chosen = [](const json& options) { return resolved(options.get<ChainOptions>()).null_space; };
+    EXPECT_EQ(chosen(json::object()), "on");
+    EXPECT_EQ(chosen({{"inversion", "tkd"}}), "on");
+    EXPECT_EQ(chosen({{"r2star", "off"}}), "off");
+    EXPECT_EQ(chosen({{"null_space", "on"}, {"r2star", "off"}}), "off");
+    EXPECT_EQ(chosen({{"background", "vsharp"}}), "off");
+    EXPECT_EQ(chosen({{"background", "vsharp"}, {"null_space", "on"}}), "on");
+    EXPECT_EQ(chosen({{"inversion", "tfi"}}), "off");
+    EXPECT_EQ(chosen({{"preset", "body"}}), "off");
+}
+
 TEST(Presets, SayWhatDiffersFromTheDefaultsAndAreAccepted)
 {
     const json defaults = ChainOptions{};

@@ -10,6 +10,7 @@ namespace {
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 double mean_in(const VolumeF& v, const Mask& mask)
 {
@@ -122,6 +123,25 @@ TEST_F(Job, TakesARegionForItsReference)
 
     spec.options.reference = "/nowhere/{sub}.nii.gz";
     EXPECT_THAT(run_job(spec).message, HasSubstr("/nowhere/01.nii.gz"));
+}
+
+TEST_F(Job, SettlesNoNullSpaceWhereR2starIsTheSameEverywhere)
+{
+    const TinyScan scan;
+    JobSpec settled = scan.job(), kept = scan.job();
+    kept.output_dir = scan.folder() / "kept";
+    settled.options.null_space = "on";
+    kept.options.null_space = "off";
+    stages_run(settled);
+    stages_run(kept);
+    const VolumeF a = io::read_image(image_of(settled, "Chimap")).data, b = io::read_image(image_of(kept, "Chimap")).data;
+    EXPECT_THAT(a, test::VolumeNear(&b, 0.0));
+    EXPECT_THAT(sidecar_of(settled, "Chimap").at("Method").at("chi"), Not(Contains(json("null space"))));
+
+    // The next start finds R2* in the record.
+    JobSpec again = kept;
+    again.options.null_space = "on";
+    EXPECT_THAT(stages_run(again), ElementsAre("chi", "swi"));
 }
 
 TEST_F(Job, FallsBackToTheMeanWithoutFluid)
