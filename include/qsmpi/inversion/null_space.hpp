@@ -8,7 +8,7 @@ struct NullSpaceOptions {
     int order = 6;                  ///< highest order of the polynomials, 1 to 8
     double smoothing_mm = 1.0;      ///< of R2*, standard deviation of a Gaussian
     int n_classes = 30;             ///< of voxels of like R2*, equally large
-    int n_samples = 60'000;         ///< voxels that are looked at, at most
+    int n_samples = 30'000;         ///< voxels that are looked at, at most
     double known_least = 0.8;       ///< share of the mask's voxels that must be known: polynomials may not reach far beyond
     int n_iterations = 15;          ///< of reweighted least squares
     double narrowness = 0.5;        ///< a voxel has half the weight at so many standard deviations from its class
@@ -37,7 +37,7 @@ struct NullSpaceReport {
 /// @return 0 and 0, and the map as it was, where too few voxels are known
 /// @throws InputError if the grids differ or an option is out of its range
 ///
-/// No FFT: about 3 F, and 3 volumes and 25 MB. Same bits for any number of threads.
+/// No FFT: about 5 F, and 3 volumes and 12 MB. Same bits for any number of threads.
 /// The wave equation: Kee et al., IEEE Trans. Biomed. Eng. 64:2531-2545, 2017. A smooth bias found by the sharpness of classes:
 /// Sled et al., IEEE Trans. Med. Imaging 17:87-97, 1998.
 NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk, const VolumeF& r2star_per_s,
