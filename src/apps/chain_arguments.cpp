@@ -41,7 +41,7 @@ const std::map<std::string, Help>& help_texts()
         {"inversion", {"NAME", "dipole inversion; 'qsmpi methods' lists the names"}},
         {"inversion_edges", {"on|off", "expect edges of susceptibility where the magnitude has them (tv, medi)"}},
         {"inversion_lambda", {"X", "strength of its regularisation, in the method's own unit; 0: the method's rule"}},
-        {"null_space", {"WORD", "what the field cannot show of the map, smooth waves, settled by likeness of R2*: auto (after separation) | on | off"}},
+        {"null_space", {"WORD", "what the field cannot show of the map, smooth waves, settled by likeness of R2* or by modes of the map: auto (after separation) | on | off"}},
         {"reference", {"WORD", "what is 0 ppm: mean (of the mask) | csf | none, or the path of NIfTI weights, or of labels as "
                                "in labels-{sub}.nii.gz:4,43"}},
         {"per_echo", {"", "a map of each echo too, besides their combination"}},

@@ -58,15 +58,16 @@ std::vector<float> members(const std::vector<float>& values, const Samples& samp
 /// Order of voxels of equal R2*: any but that of their places, which would make slabs of classes.
 std::size_t shuffled(std::size_t voxel) { return voxel * 0x9E3779B97F4A7C15U; }
 
-/// Every so many of the voxels whose R2* and susceptibility are known, in the order of R2*; none if there are too few.
-Samples take_samples(const VolumeF& chi_ppm, const Mask& mask, const VolumeF& r2star_per_s, const Polynomials& polynomials,
+/// Every so many of the voxels whose R2* and susceptibility are known, in the order of R2*; none if there are too few. Without R2*
+/// the classes are drawn at random.
+Samples take_samples(const VolumeF& chi_ppm, const Mask& mask, const VolumeF* r2star_per_s, const Polynomials& polynomials,
                      const NullSpaceOptions& o)
 {
     VolumeF known(mask.grid());
     std::size_t n_known = 0, n_mask = 0;
     for (std::size_t i = 0; i < mask.size(); ++i) {
-        const bool is_known =
-            mask[i] != 0 && std::isfinite(r2star_per_s[i]) && r2star_per_s[i] > 0.0F && std::isfinite(chi_ppm[i]);
+        const float rate = r2star_per_s != nullptr ? (*r2star_per_s)[i] : 1.0F;
+        const bool is_known = mask[i] != 0 && std::isfinite(rate) && rate > 0.0F && std::isfinite(chi_ppm[i]);
         known[i] = is_known ? 1.0F : 0.0F;
         n_known += is_known ? 1 : 0;
         n_mask += mask[i] != 0 ? 1 : 0;
@@ -79,7 +80,8 @@ Samples take_samples(const VolumeF& chi_ppm, const Mask& mask, const VolumeF& r2
 
     for (std::size_t i = 0, n = 0; i < mask.size(); ++i)
         if (known[i] > 0.0F && n++ % every == 0) samples.voxels.push_back(i);
-    const VolumeF smooth = numerics::gaussian_smooth(r2star_per_s, known, o.smoothing_mm);
+    const VolumeF smooth =
+        r2star_per_s != nullptr ? numerics::gaussian_smooth(*r2star_per_s, known, o.smoothing_mm) : std::move(known);
     std::sort(samples.voxels.begin(), samples.voxels.end(),
                      [&](std::size_t a, std::size_t b) {
                          return smooth[a] != smooth[b] ? smooth[a] < smooth[b] : shuffled(a) < shuffled(b);
@@ -131,28 +133,27 @@ struct ClassSums {
     std::vector<double> row;
 };
 
-/// One step: weights from the distance to the class, then polynomials and classes by least squares.
-void improve(Fit& fit, const VolumeF& chi_ppm, const Samples& samples, double narrowness)
+/// Polynomials and classes by least squares.
+void fit_classes(Fit& fit, const Samples& samples, const std::vector<float>& values, const std::vector<float>& weights)
 {
-    const std::vector<float> rest = less_class(flattened(chi_ppm, samples, fit), samples, fit.class_ppm);
-    const double scale_ppm = narrowness * 1.4826 * median_size(rest);  // the median size of normal noise is sigma / 1.4826
-    if (!(scale_ppm > 0.0)) return;
     const std::size_t n = fit.coefficients.size();
     std::vector<ClassSums> classes(samples.n_classes());
     parallel::for_each(classes.size(), [&](std::size_t c) {
         ClassSums sums{.equations = numerics::NormalEquations(n), .row = std::vector<double>(n)};
         for (std::size_t s = samples.bounds[c]; s < samples.bounds[c + 1]; ++s) {
-            const double ratio = static_cast<double>(rest[s]) / scale_ppm, weight = 1.0 / (1.0 + ratio * ratio);
-            const auto value = static_cast<double>(chi_ppm[samples.voxels[s]]);
+            const auto weight = static_cast<double>(weights[s]), value = static_cast<double>(values[s]);
+            if (weight == 0.0) continue;
             const double* row = &samples.rows[s * n];
             sums.equations.add(row, weight, value);
             for (std::size_t i = 0; i < n; ++i) sums.row[i] += weight * row[i];
             sums.chi_ppm += weight * value;
             sums.weight += weight;
         }
-        for (double& x : sums.row) x /= sums.weight;
-        sums.chi_ppm /= sums.weight;
-        sums.equations.add(sums.row.data(), -sums.weight, sums.chi_ppm);  // about the mean of the class
+        if (sums.weight > 0.0) {
+            for (double& x : sums.row) x /= sums.weight;
+            sums.chi_ppm /= sums.weight;
+            sums.equations.add(sums.row.data(), -sums.weight, sums.chi_ppm);  // about the mean of the class
+        }
         classes[c] = std::move(sums);
     });
     numerics::NormalEquations all(n);
@@ -163,13 +164,90 @@ void improve(Fit& fit, const VolumeF& chi_ppm, const Samples& samples, double na
                            std::inner_product(fit.coefficients.begin(), fit.coefficients.end(), classes[c].row.begin(), 0.0);
 }
 
-double explained(const VolumeF& chi_ppm, const Samples& samples, const Fit& fit)
+/// One step of settle_null_space(): weights from the distance to the class.
+void improve(Fit& fit, const VolumeF& chi_ppm, const Samples& samples, double narrowness)
 {
-    std::vector<float> flat = flattened(chi_ppm, samples, fit);
-    const double within = median_size(less_class(flat, samples, class_medians(flat, samples)));
-    const auto middle = static_cast<float>(median(flat));
-    for (float& v : flat) v -= middle;
-    const double spread = median_size(flat);
+    const std::vector<float> rest = less_class(flattened(chi_ppm, samples, fit), samples, fit.class_ppm);
+    const auto scale_ppm = static_cast<float>(narrowness * 1.4826 * median_size(rest));  // of normal noise it is sigma / 1.4826
+    if (!(scale_ppm > 0.0F)) return;
+    std::vector<float> values(rest.size()), weights(rest.size());
+    for (std::size_t s = 0; s < rest.size(); ++s) {
+        const float ratio = rest[s] / scale_ppm;
+        values[s] = chi_ppm[samples.voxels[s]];
+        weights[s] = 1.0F / (1.0F + ratio * ratio);
+    }
+    fit_classes(fit, samples, values, weights);
+}
+
+/// The mode that each value belongs to: the peak of a histogram with a Gaussian window on whose slope it lies. Peaks are told
+/// apart by valleys that are well below the lower one. Values beyond all but two thousandths of the others stay where they are.
+std::vector<float> modes_of(const std::vector<float>& values, double width_ppm)
+{
+    constexpr int steps_per_width = 12, reach = 5 * steps_per_width;
+    constexpr double valley = 0.9;
+    std::vector<float> sorted = values;
+    const double low = numerics::quantile(sorted, 0.001), high = numerics::quantile(sorted, 0.999), step = width_ppm / steps_per_width;
+    const auto n = std::min<std::ptrdiff_t>(100'000, static_cast<std::ptrdiff_t>((high - low) / step) + 1);
+    const auto bin = [&](float value) { return static_cast<std::ptrdiff_t>(std::floor((static_cast<double>(value) - low) / step)); };
+    std::vector<double> count(static_cast<std::size_t>(n), 0.0), density(count);
+    for (const float v : values)
+        if (const std::ptrdiff_t i = bin(v); i >= 0 && i < n) count[static_cast<std::size_t>(i)] += 1.0;
+    parallel::for_each(density.size(), [&](std::size_t i) {
+        for (int k = -reach; k <= reach; ++k) {
+            const std::ptrdiff_t j = static_cast<std::ptrdiff_t>(i) + k;
+            if (j < 0 || j >= n) continue;
+            density[i] += std::exp(-0.5 * k * k / (steps_per_width * steps_per_width)) * count[static_cast<std::size_t>(j)];
+        }
+    });
+
+    // From left to right: a peak ends where a valley well below it was passed and the density rises well above that again.
+    struct Peak {
+        std::size_t top, begin;  // bins; it reaches to the next one's begin
+    };
+    std::vector<Peak> peaks{{0, 0}};
+    std::size_t lowest = 0;  // since the top of the last peak
+    for (std::size_t i = 1; i < density.size(); ++i) {
+        Peak& last = peaks.back();
+        if (density[i] < density[lowest]) lowest = i;
+        if (density[lowest] < valley * density[last.top] && density[lowest] < valley * density[i] && lowest > last.top) {
+            peaks.push_back({i, lowest});
+            lowest = i;
+        } else if (density[i] > density[last.top]) {
+            last.top = lowest = i;
+        }
+    }
+    std::vector<float> mode_of_bin(density.size());
+    for (std::size_t p = 0; p < peaks.size(); ++p) {
+        const std::size_t end = p + 1 < peaks.size() ? peaks[p + 1].begin : density.size();
+        std::fill(mode_of_bin.begin() + static_cast<std::ptrdiff_t>(peaks[p].begin), mode_of_bin.begin() + static_cast<std::ptrdiff_t>(end),
+                  static_cast<float>(low + step * (static_cast<double>(peaks[p].top) + 0.5)));
+    }
+    std::vector<float> modes = values;
+    for (float& v : modes)
+        if (const std::ptrdiff_t i = bin(v); i >= 0 && i < n) v = mode_of_bin[static_cast<std::size_t>(i)];
+    return modes;
+}
+
+/// One step of settle_null_space_by_modes().
+void sharpen(Fit& fit, const VolumeF& chi_ppm, const Samples& samples, double width_ppm)
+{
+    const std::vector<float> flat = flattened(chi_ppm, samples, fit), modes = modes_of(flat, width_ppm);
+    std::vector<float> values(flat.size()), weights(flat.size());
+    for (std::size_t s = 0; s < flat.size(); ++s) {
+        const float distance = std::abs(flat[s] - modes[s]);
+        values[s] = chi_ppm[samples.voxels[s]] - modes[s];
+        weights[s] = distance > 0.0F && distance < static_cast<float>(3.0 * width_ppm) ? 1.0F : 0.0F;
+    }
+    fit_classes(fit, samples, values, weights);
+}
+
+/// Part of the values' spread that is gone when what explains them is subtracted.
+double explained(std::vector<float> values, const std::vector<float>& rest)
+{
+    const double within = median_size(rest);
+    const auto middle = static_cast<float>(median(values));
+    for (float& v : values) v -= middle;
+    const double spread = median_size(std::move(values));
     return spread > 0.0 ? std::max(0.0, 1.0 - within * within / (spread * spread)) : 0.0;
 }
 
@@ -188,6 +266,26 @@ void subtract(VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials
     });
 }
 
+void check(const NullSpaceOptions& o)
+{
+    require(o.order > 0 && o.n_classes > 0 && o.n_samples > 0 && o.n_iterations > 0,
+            "null space: expected at least 1 as order, classes, samples and iterations");
+    require(o.explained_least < o.explained_enough,
+            str("null space: from ", o.explained_least, " explained to ", o.explained_enough, "; expected less to more"));
+    require(o.narrowness > 0.0, str("null space: narrowness ", o.narrowness, "; expected a positive number"));
+    require(o.mode_ppm > 0.0, str("null space: modes of ", o.mode_ppm, " ppm; expected a positive number"));
+}
+
+/// Subtracts as much of the polynomials as the explained part deserves.
+NullSpaceReport settle(VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials, Fit fit, double part,
+                       const NullSpaceOptions& o)
+{
+    const double share = std::clamp((part - o.explained_least) / (o.explained_enough - o.explained_least), 0.0, 1.0);
+    for (double& c : fit.coefficients) c *= share;
+    if (share > 0.0) subtract(chi_ppm, mask, polynomials, fit.coefficients);
+    return {part, share};
+}
+
 }  // namespace
 
 NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
@@ -195,24 +293,35 @@ NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const Unit
 {
     require_same_grid(chi_ppm, mask, "null space: map and mask");
     require_same_grid(r2star_per_s, mask, "null space: R2* and mask");
-    require(options.order > 0 && options.n_classes > 0 && options.n_samples > 0 && options.n_iterations > 0,
-            "null space: expected at least 1 as order, classes, samples and iterations");
-    require(options.explained_least < options.explained_enough,
-            str("null space: from ", options.explained_least, " explained to ", options.explained_enough, "; expected less to more"));
-    require(options.narrowness > 0.0, str("null space: narrowness ", options.narrowness, "; expected a positive number"));
+    check(options);
     const Polynomials polynomials(mask.grid(), numerics::bounding_box(mask), options.order, b0_direction_ijk, curvature);
-    const Samples samples = take_samples(chi_ppm, mask, r2star_per_s, polynomials, options);
+    const Samples samples = take_samples(chi_ppm, mask, &r2star_per_s, polynomials, options);
     if (samples.voxels.empty()) return {0.0, 0.0};
 
     Fit fit{.coefficients = std::vector<double>(polynomials.size() - 1), .class_ppm = {}};
     fit.class_ppm = class_medians(flattened(chi_ppm, samples, fit), samples);
     for (int i = 0; i < options.n_iterations; ++i) improve(fit, chi_ppm, samples, options.narrowness);
-    const double part = explained(chi_ppm, samples, fit);
-    const double share =
-        std::clamp((part - options.explained_least) / (options.explained_enough - options.explained_least), 0.0, 1.0);
-    for (double& c : fit.coefficients) c *= share;
-    if (share > 0.0) subtract(chi_ppm, mask, polynomials, fit.coefficients);
-    return {part, share};
+    const std::vector<float> flat = flattened(chi_ppm, samples, fit);
+    const double part = explained(flat, less_class(flat, samples, class_medians(flat, samples)));
+    return settle(chi_ppm, mask, polynomials, std::move(fit), part, options);
+}
+
+NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+                                           const NullSpaceOptions& options)
+{
+    require_same_grid(chi_ppm, mask, "null space: map and mask");
+    check(options);
+    const Polynomials polynomials(mask.grid(), numerics::bounding_box(mask), options.order, b0_direction_ijk, curvature);
+    const Samples samples = take_samples(chi_ppm, mask, nullptr, polynomials, options);
+    if (samples.voxels.empty()) return {0.0, 0.0};
+
+    Fit fit{.coefficients = std::vector<double>(polynomials.size() - 1),
+            .class_ppm = std::vector<double>(static_cast<std::size_t>(options.n_classes))};
+    for (int i = 0; i < options.n_iterations; ++i) sharpen(fit, chi_ppm, samples, options.mode_ppm);
+    std::vector<float> flat = flattened(chi_ppm, samples, fit), rest = modes_of(flat, options.mode_ppm);
+    for (std::size_t s = 0; s < rest.size(); ++s) rest[s] = flat[s] - rest[s];
+    const double part = explained(std::move(flat), rest);
+    return settle(chi_ppm, mask, polynomials, std::move(fit), part, options);
 }
 
 }  // namespace qsmpi::inversion

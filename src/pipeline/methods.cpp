@@ -207,8 +207,8 @@ std::vector<Method> methods_of(const ChainOptions& o)
     add_registry_methods(methods, o);
     if (resolved(o).null_space == "on")
         methods.push_back({"chi", null_space_method,
-                           "Smooth waves of susceptibility, which the total field cannot show, were chosen so that voxels of like R2* "
-                           "are most alike.",
+                           "Smooth waves of susceptibility, which the total field cannot show, were chosen so that voxels of like R2*, or else "
+                           "of one mode of the map, are most alike.",
                            "Kee Y et al. Quantitative susceptibility mapping (QSM) algorithms: mathematical rationale and computational "
                            "implementations. IEEE Trans Biomed Eng 64:2531-2545, 2017. doi:10.1109/TBME.2017.2749298"});
     if (o.two_pass == "on")

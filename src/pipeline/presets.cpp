@@ -40,6 +40,7 @@ constexpr Preset table[] = {
         "field_map": "average",
         "background_rounds": 1,
         "inversion": "tkd",
+        "null_space": "off",
         "r2star": "off"
     })"},
 

@@ -57,7 +57,7 @@ bool needs_csf(const ChainOptions& options)
     return options.r2star != "off" && (options.reference == "csf" || resolved(options).inversion == "medi");
 }
 
-bool keeps_r2star(const ChainOptions& options) { return needs_csf(options) || resolved(options).null_space == "on"; }
+bool keeps_r2star(const ChainOptions& options) { return needs_csf(options) || (options.r2star != "off" && resolved(options).null_space == "on"); }
 
 SharedMask find_csf(Chain& chain)
 {

@@ -60,7 +60,6 @@ ChainOptions resolved(ChainOptions options)
         options.background = background::no_removal;
         options.background_cleanup = "off";
     }
-    if (options.r2star == "off") options.null_space = "off";
     if (options.null_space == "auto") options.null_space = options.background == "separation" ? "on" : "off";
     return options;
 }

@@ -76,13 +76,19 @@ VolumeF unreferenced(Chain& chain, MapState& map, const Mask* csf)
 
 void settle(Chain& chain, const MapState& map, VolumeF& chi_ppm)
 {
-    if (!chain.r2star_per_s || resolved(chain.spec.options).null_space != "on") return;
-    const inversion::NullSpaceReport settled = inversion::settle_null_space(
-        chi_ppm, *map.local_mask, chain.spec.acquisition.geometry.b0_direction_ijk(), *chain.r2star_per_s);
-    nlohmann::json report{{"explained_by_r2star", settled.explained}, {"share", settled.share}};
+    if (resolved(chain.spec.options).null_space != "on") return;
+    const UnitVector direction = chain.spec.acquisition.geometry.b0_direction_ijk();
+    inversion::NullSpaceReport settled{0.0, 0.0};
+    const char* by = "R2*";
+    if (chain.r2star_per_s) settled = inversion::settle_null_space(chi_ppm, *map.local_mask, direction, *chain.r2star_per_s);
+    if (settled.share == 0.0) {
+        by = "modes";
+        settled = inversion::settle_null_space_by_modes(chi_ppm, *map.local_mask, direction);
+    }
+    nlohmann::json report{{"by", by}, {"explained", settled.explained}, {"share", settled.share}};
     if (map.echo_number != 0) report["echo"] = map.echo_number;
     chain.notes[chain.stage]["null_space"].push_back(std::move(report));
-    log::info(str(where(map), "R2* explains ", std::lround(100.0 * settled.explained), " % of the map, ",
+    log::info(str(where(map), by, " explain ", std::lround(100.0 * settled.explained), " % of the map, ",
                   std::lround(100.0 * settled.share), " % of the null space settled"));
 }
 

@@ -171,6 +171,33 @@ TEST(NullSpace, PassesByVoxelsThatAreNotFinite)
     EXPECT_LT(rms_difference(chi_ppm, truth, finite), 0.001);
 }
 
+TEST(NullSpace, IsSettledByTheModesOfTheMapWithoutR2star)
+{
+    for (const UnitVector& b : {b0_along_z, UnitVector{0.0, 0.6, 0.8}})
+        for (const auto& wave : waves(b)) {
+            const Tissues head;
+            VolumeF chi_ppm = sum(head.chi_ppm, from_function(head.grid, wave), head.mask);
+            const double before = rms_difference(chi_ppm, head.chi_ppm, head.mask);
+            EXPECT_EQ(settle_null_space_by_modes(chi_ppm, head.mask, b).share, 1.0);
+            EXPECT_LT(rms_difference(chi_ppm, head.chi_ppm, head.mask), 0.25 * before);
+        }
+}
+
+TEST(NullSpace, OneBroadModeSettlesNothing)
+{
+    const Tissues head;
+    const VolumeF broad = sum(noise(head.grid, 0.05, 3), from_function(head.grid, waves(b0_along_z)[1]), head.mask);
+    VolumeF chi_ppm = broad.clone();
+    const NullSpaceReport report = settle_null_space_by_modes(chi_ppm, head.mask, b0_along_z);
+    EXPECT_EQ(report.share, 0.0) << report.explained;
+    EXPECT_TRUE(std::equal(chi_ppm.begin(), chi_ppm.end(), broad.begin()));
+
+    VolumeF flat(head.grid, 0.01F);
+    EXPECT_EQ(settle_null_space_by_modes(flat, head.mask, b0_along_z).share, 0.0);
+    EXPECT_EQ(flat[head.grid.size() / 2], 0.01F);
+    EXPECT_EQ(settle_null_space_by_modes(flat, Mask(head.grid, 0), b0_along_z).share, 0.0);
+}
+
 TEST(NullSpace, IsTheSameBitsForAnyNumberOfThreads)
 {
     const Tissues head;
@@ -180,6 +207,7 @@ TEST(NullSpace, IsTheSameBitsForAnyNumberOfThreads)
         parallel::set_threads(n);
         VolumeF chi_ppm = before.clone();
         static_cast<void>(settle_null_space(chi_ppm, head.mask, b0_along_z, head.r2star_per_s));
+        static_cast<void>(settle_null_space_by_modes(chi_ppm, head.mask, b0_along_z));
         return chi_ppm;
     };
     const VolumeF one = settled(1), three = settled(3);
@@ -200,6 +228,8 @@ TEST(NullSpace, RefusesNonsense)
     EXPECT_THROW(settle(head.r2star_per_s, {.explained_least = 0.6}), InputError);
     EXPECT_THROW(settle(head.r2star_per_s, {.n_classes = 0}), InputError);
     EXPECT_THROW(settle(head.r2star_per_s, {.narrowness = 0.0}), InputError);
+    EXPECT_THROW((void)settle_null_space_by_modes(chi_ppm, head.mask, b0_along_z, {.mode_ppm = 0.0}), InputError);
+    EXPECT_THROW((void)settle_null_space_by_modes(chi_ppm, full_mask(grid_of(3, 3, 3)), b0_along_z), InputError);
     EXPECT_NO_THROW(settle(head.r2star_per_s, {}));
 }
 

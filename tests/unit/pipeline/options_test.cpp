@@ -105,13 +105,13 @@ TEST(Options, ValuesOfTheWrongKindOrRangeAreRefused)
     EXPECT_EQ(refusal({{"mask", "masks/{sub}.nii.gz"}}), "accepted");
 }
 
-TEST(Options, TheNullSpaceIsSettledAfterSeparationWhereR2starIsKnown)
+TEST(Options, TheNullSpaceIsSettledAfterSeparation)
 {
     const auto chosen = [](const json& options) { return resolved(options.get<ChainOptions>()).null_space; };
     EXPECT_EQ(chosen(json::object()), "on");
     EXPECT_EQ(chosen({{"inversion", "tkd"}}), "on");
-    EXPECT_EQ(chosen({{"r2star", "off"}}), "off");
-    EXPECT_EQ(chosen({{"null_space", "on"}, {"r2star", "off"}}), "off");
+    EXPECT_EQ(chosen({{"r2star", "off"}}), "on");
+    EXPECT_EQ(chosen({{"preset", "fast"}}), "off");
     EXPECT_EQ(chosen({{"background", "vsharp"}}), "off");
     EXPECT_EQ(chosen({{"background", "vsharp"}, {"null_space", "on"}}), "on");
     EXPECT_EQ(chosen({{"inversion", "tfi"}}), "off");
@@ -160,7 +160,7 @@ TEST(Presets, ASlipIsAnsweredWithTheNearestWord)
 TEST(StageHashes, DoNotAskHowAValueCameAbout)
 {
     EXPECT_EQ(stage_hashes(job_with({{"preset", "fast"}})),
-              stage_hashes(job_with({{"field_map", "average"}, {"background_rounds", 1}, {"inversion", "tkd"}, {"r2star", "off"}})));
+              stage_hashes(job_with({{"field_map", "average"}, {"background_rounds", 1}, {"inversion", "tkd"}, {"null_space", "off"}, {"r2star", "off"}})));
 }
 
 TEST(StageHashes, EveryOptionAltersItsStageAndAllLaterOnesOnly)
