@@ -192,11 +192,13 @@ std::vector<float> modes_of(const std::vector<float>& values, double width_ppm)
     std::vector<double> count(static_cast<std::size_t>(n), 0.0), density(count);
     for (const float v : values)
         if (const std::ptrdiff_t i = bin(v); i >= 0 && i < n) count[static_cast<std::size_t>(i)] += 1.0;
+    std::vector<double> window;
+    for (int k = -reach; k <= reach; ++k) window.push_back(std::exp(-0.5 * k * k / (steps_per_width * steps_per_width)));
     parallel::for_each(density.size(), [&](std::size_t i) {
         for (int k = -reach; k <= reach; ++k) {
             const std::ptrdiff_t j = static_cast<std::ptrdiff_t>(i) + k;
             if (j < 0 || j >= n) continue;
-            density[i] += std::exp(-0.5 * k * k / (steps_per_width * steps_per_width)) * count[static_cast<std::size_t>(j)];
+            density[i] += window[static_cast<std::size_t>(k + reach)] * count[static_cast<std::size_t>(j)];
         }
     });
 
@@ -251,21 +253,6 @@ double explained(std::vector<float> values, const std::vector<float>& rest)
     return spread > 0.0 ? std::max(0.0, 1.0 - within * within / (spread * spread)) : 0.0;
 }
 
-void subtract(VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials, const std::vector<double>& coefficients)
-{
-    const Dims& d = mask.dims();
-    parallel::for_each(d.nz, [&](std::size_t z) {
-        Polynomials::Values p;
-        for (std::size_t y = 0; y < d.ny; ++y)
-            for (std::size_t x = 0; x < d.nx; ++x) {
-                if (mask(x, y, z) == 0) continue;
-                polynomials.at(x, y, z, p);
-                chi_ppm(x, y, z) -=
-                    static_cast<float>(std::inner_product(coefficients.begin(), coefficients.end(), p.data() + 1, 0.0));
-            }
-    });
-}
-
 void check(const NullSpaceOptions& o)
 {
     require(o.order > 0 && o.n_classes > 0 && o.n_samples > 0 && o.n_iterations > 0,
@@ -277,12 +264,15 @@ void check(const NullSpaceOptions& o)
 }
 
 /// Subtracts as much of the polynomials as the explained part deserves.
-NullSpaceReport settle(VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials, Fit fit, double part,
+NullSpaceReport settle(VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials, const Fit& fit, double part,
                        const NullSpaceOptions& o)
 {
     const double share = std::clamp((part - o.explained_least) / (o.explained_enough - o.explained_least), 0.0, 1.0);
-    for (double& c : fit.coefficients) c *= share;
-    if (share > 0.0) subtract(chi_ppm, mask, polynomials, fit.coefficients);
+    if (share > 0.0) {
+        std::vector<double> coefficients{0.0};  // of the constant
+        for (const double c : fit.coefficients) coefficients.push_back(share * c);
+        polynomials.subtract_from(chi_ppm, mask, coefficients);
+    }
     return {part, share};
 }
 
@@ -303,7 +293,7 @@ NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const Unit
     for (int i = 0; i < options.n_iterations; ++i) improve(fit, chi_ppm, samples, options.narrowness);
     const std::vector<float> flat = flattened(chi_ppm, samples, fit);
     const double part = explained(flat, less_class(flat, samples, class_medians(flat, samples)));
-    return settle(chi_ppm, mask, polynomials, std::move(fit), part, options);
+    return settle(chi_ppm, mask, polynomials, fit, part, options);
 }
 
 NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
@@ -321,7 +311,7 @@ NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, c
     std::vector<float> flat = flattened(chi_ppm, samples, fit), rest = modes_of(flat, options.mode_ppm);
     for (std::size_t s = 0; s < rest.size(); ++s) rest[s] = flat[s] - rest[s];
     const double part = explained(std::move(flat), rest);
-    return settle(chi_ppm, mask, polynomials, std::move(fit), part, options);
+    return settle(chi_ppm, mask, polynomials, fit, part, options);
 }
 
 }  // namespace qsmpi::inversion

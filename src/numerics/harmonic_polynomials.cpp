@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "qsmpi/core/error.hpp"
+#include "qsmpi/core/parallel.hpp"
 
 namespace qsmpi::numerics {
 namespace {
@@ -30,9 +32,9 @@ HarmonicPolynomials::HarmonicPolynomials(const Grid& whole, const Box& box, int 
         longest_mm = std::max(longest_mm, 0.5 * n * whole.voxel_mm[a]);
     }
     // u is the voxel axis farthest from w, made perpendicular to it.
-    const std::size_t across = std::abs(axis_ijk[0]) <= std::min(std::abs(axis_ijk[1]), std::abs(axis_ijk[2])) ? 0
-                               : std::abs(axis_ijk[1]) <= std::abs(axis_ijk[2])                                ? 1
-                                                                                                               : 2;
+    const auto farthest =
+        std::min_element(axis_ijk.begin(), axis_ijk.end(), [](double a, double b) { return std::abs(a) < std::abs(b); });
+    const auto across = static_cast<std::size_t>(farthest - axis_ijk.begin());
     Vec3 u{};
     for (std::size_t a = 0; a < 3; ++a) u[a] = (a == across ? 1.0 : 0.0) - axis_ijk[across] * axis_ijk[a];
     const double length = std::sqrt(dot(u, u));
@@ -68,6 +70,21 @@ void HarmonicPolynomials::at(std::size_t i, std::size_t j, std::size_t k, Values
         sine = cosine * v + sine * u;
         cosine = turned;
     }
+}
+
+void HarmonicPolynomials::subtract_from(VolumeF& volume, const Mask& mask, const std::vector<double>& coefficients) const
+{
+    QSMPI_ASSERT(coefficients.size() == size());
+    const Dims& d = mask.dims();
+    parallel::for_each(d.nz, [&](std::size_t z) {
+        Values p;
+        for (std::size_t y = 0; y < d.ny; ++y)
+            for (std::size_t x = 0; x < d.nx; ++x) {
+                if (mask(x, y, z) == 0) continue;
+                at(x, y, z, p);
+                volume(x, y, z) -= static_cast<float>(std::inner_product(coefficients.begin(), coefficients.end(), p.data(), 0.0));
+            }
+    });
 }
 
 }  // namespace qsmpi::numerics

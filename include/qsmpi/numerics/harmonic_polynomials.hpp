@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <vector>
 
 #include "qsmpi/core/volume.hpp"
 #include "qsmpi/numerics/resize.hpp"
@@ -24,6 +25,8 @@ public:
     [[nodiscard]] std::size_t size() const { return static_cast<std::size_t>((order_ + 1) * (order_ + 1)); }
     /// The first size() of `values` become those at a voxel of the whole grid. The very first is 1.
     void at(std::size_t i, std::size_t j, std::size_t k, Values& values) const;
+    /// Subtracts the sum of coefficient times polynomial, of which there are size(), in the mask.
+    void subtract_from(VolumeF& volume, const Mask& mask, const std::vector<double>& coefficients) const;
 
 private:
     int order_;

@@ -45,7 +45,8 @@ struct SpanResult {
 /// Runs the stages of one span of the chain, the same as in run_job().
 ///
 /// Where a span starts from a field its standard deviation is not known. With magnitude and echo times it is taken as that
-/// of the field of all echoes, noise / (2 pi sqrt(sum m^2 TE^2)); without them all voxels count alike. Where the null space is settled, R2* is fitted to it too.
+/// of the field of all echoes, noise / (2 pi sqrt(sum m^2 TE^2)); without them all voxels count alike. Where the null
+/// space is settled, R2* is fitted to the magnitude too.
 /// @throws InputError for volumes that are missing or do not fit each other, and for per_echo where one map is asked for
 /// @throws NumericalError if a stage fails
 [[nodiscard]] SpanResult run_span(const Span& span, SpanInput input, const ChainOptions& options);

@@ -161,14 +161,13 @@ TEST(NullSpace, PassesByVoxelsThatAreNotFinite)
 {
     const Tissues head;
     VolumeF chi_ppm = sum(head.chi_ppm, from_function(head.grid, waves(b0_along_z)[1]), head.mask);
-    VolumeF truth = head.chi_ppm.clone();
     Mask finite = head.mask.clone();
     for (std::size_t i = 0; i < chi_ppm.size(); i += 97) {
         chi_ppm[i] = std::numeric_limits<float>::quiet_NaN();
         finite[i] = 0;
     }
     EXPECT_EQ(settle_null_space(chi_ppm, head.mask, b0_along_z, head.r2star_per_s).share, 1.0);
-    EXPECT_LT(rms_difference(chi_ppm, truth, finite), 0.001);
+    EXPECT_LT(rms_difference(chi_ppm, head.chi_ppm, finite), 0.001);
 }
 
 TEST(NullSpace, IsSettledByTheModesOfTheMapWithoutR2star)
