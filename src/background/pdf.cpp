@@ -58,7 +58,7 @@ LocalField pdf(const VolumeF& total_field_ppm, const Mask& mask, const UnitVecto
     require(options.tolerance >= 0.0, str("pdf: tolerance ", options.tolerance, "; expected a number from 0"));
 
     // One voxel more, so that there is a place for sources on either side.
-    const numerics::Box box = numerics::bounding_box(mask, 1);
+    const numerics::Box box = numerics::bounding_box(mask, {1, 1, 1});
     const Mask inner = numerics::crop(mask, box);
     VolumeF field = numerics::crop(total_field_ppm, box);
     const VolumeF sigma = sigma_ppm == nullptr ? VolumeF() : numerics::crop(*sigma_ppm, box);

@@ -93,13 +93,14 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
 
 // The grid on which sources are: the box, and where the edge of the scan cuts the margin off, as much beyond it. The far end
 // of an axis meets its beginning in the FFT, so padding there serves both.
-Grid world(const Mask& box_mask, std::size_t margin)
+Grid world(const Mask& box_mask, const Dims& margin)
 {
     const Dims inner = numerics::bounding_box(box_mask).dims, outer = box_mask.dims();
-    const auto length = [&](std::size_t mask_n, std::size_t box_n) {
-        return numerics::good_length(std::max(box_n, mask_n + 2 * margin));
+    const auto length = [](std::size_t mask_n, std::size_t box_n, std::size_t margin_n) {
+        return numerics::good_length(std::max(box_n, mask_n + 2 * margin_n));
     };
-    return {{length(inner.nx, outer.nx), length(inner.ny, outer.ny), length(inner.nz, outer.nz)}, box_mask.grid().voxel_mm};
+    return {{length(inner.nx, outer.nx, margin.nx), length(inner.ny, outer.ny, margin.ny), length(inner.nz, outer.nz, margin.nz)},
+            box_mask.grid().voxel_mm};
 }
 
 SourceSizes sizes_of(const SeparationRound& round, const SeparationOptions& o)
@@ -223,8 +224,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     if (numerics::count(mask) == 0)
         return {VolumeF(mask.grid(), 0.0f), mask.clone(), 0, 0.0, true, VolumeF(mask.grid(), 0.0f), {}};
 
-    const double smallest_mm = *std::min_element(mask.grid().voxel_mm.begin(), mask.grid().voxel_mm.end());
-    const auto margin = static_cast<std::size_t>(std::ceil(options.margin_mm / smallest_mm));
+    const Dims margin = numerics::voxels_along(mask.grid(), options.margin_mm);
     const auto box = numerics::bounding_box(mask, margin);
     const Mask box_mask = numerics::crop(mask, box);
     const Grid padded = world(box_mask, margin);

@@ -105,7 +105,7 @@ Mask region_of(const VolumeF& segmentation, const Mask& mask, const std::vector<
 Mask widened(const Mask& region, std::size_t reach, const Mask& mask)
 {
     const auto& d = region.dims();
-    const numerics::Box box = numerics::bounding_box(region, reach);
+    const numerics::Box box = numerics::bounding_box(region, {reach, reach, reach});
     Mask out(region.grid(), 0);
     const auto span = [reach](std::size_t i, std::size_t n) {
         return std::pair{i - std::min(i, reach), std::min(i + reach + 1, n)};
@@ -169,8 +169,8 @@ double moment_ratio(const VolumeF& truth, const VolumeF& map, const Mask& calcif
 double streak_ppb(const VolumeF& truth, const VolumeF& map, const Mask& calcification, const Mask& mask)
 {
     const auto& d = mask.dims();
-    const numerics::Box near = numerics::bounding_box(calcification, 1),
-                        far = numerics::bounding_box(calcification, 6);
+    const numerics::Box near = numerics::bounding_box(calcification, {1, 1, 1}),
+                        far = numerics::bounding_box(calcification, {6, 6, 6});
     const auto within = [](std::size_t i, std::size_t first, std::size_t n) {
         return i >= first && i < first + n;
     };

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
+#include "qsmpi/core/mixed.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/numerics/filter.hpp"
 #include "qsmpi/numerics/harmonic_polynomials.hpp"
@@ -55,11 +57,8 @@ std::vector<float> members(const std::vector<float>& values, const Samples& samp
     return {at(of_class), at(of_class + 1)};
 }
 
-/// Order of voxels of equal R2*: any but that of their places, which would make slabs of classes.
-std::size_t shuffled(std::size_t voxel) { return voxel * 0x9E3779B97F4A7C15U; }
-
-/// Every so many of the voxels whose R2* and susceptibility are known, in the order of R2*; none if there are too few. Without R2*
-/// the classes are drawn at random.
+/// About so many of the voxels whose R2* and susceptibility are known, drawn at random, in the order of R2*; none if there are too
+/// few. Equal rates are in random order, as that of their places would make slabs of classes; so are all without R2*.
 Samples take_samples(const VolumeF& chi_ppm, const Mask& mask, const VolumeF* r2star_per_s, const Polynomials& polynomials,
                      const NullSpaceOptions& o)
 {
@@ -74,17 +73,19 @@ Samples take_samples(const VolumeF& chi_ppm, const Mask& mask, const VolumeF* r2
     }
     const auto n_classes = static_cast<std::size_t>(o.n_classes), n_samples = static_cast<std::size_t>(o.n_samples);
     Samples samples;
-    const std::size_t every = std::max<std::size_t>(1, (n_known + n_samples - 1) / n_samples);
-    if (n_known / every < least_members * n_classes) return samples;
     if (static_cast<double>(n_known) < o.known_least * static_cast<double>(n_mask)) return samples;
 
-    for (std::size_t i = 0, n = 0; i < mask.size(); ++i)
-        if (known[i] > 0.0F && n++ % every == 0) samples.voxels.push_back(i);
+    // Every so many would lie in one plane where the mask fills the grid and its rows are a multiple of that.
+    const double share = std::min(1.0, static_cast<double>(n_samples) / static_cast<double>(std::max<std::size_t>(n_known, 1)));
+    const auto last = static_cast<std::uint64_t>(share * 0x1.fffffffffffffp63);
+    for (std::size_t i = 0; i < mask.size(); ++i)
+        if (known[i] > 0.0F && (share == 1.0 || mixed(i) <= last)) samples.voxels.push_back(i);
+    if (samples.voxels.size() < least_members * n_classes) return {};
     const VolumeF smooth =
         r2star_per_s != nullptr ? numerics::gaussian_smooth(*r2star_per_s, known, o.smoothing_mm) : std::move(known);
     std::sort(samples.voxels.begin(), samples.voxels.end(),
                      [&](std::size_t a, std::size_t b) {
-                         return smooth[a] != smooth[b] ? smooth[a] < smooth[b] : shuffled(a) < shuffled(b);
+                         return smooth[a] != smooth[b] ? smooth[a] < smooth[b] : mixed(~a) < mixed(~b);
                      });
     for (std::size_t c = 0; c <= n_classes; ++c) samples.bounds.push_back(c * samples.voxels.size() / n_classes);
 
@@ -180,27 +181,42 @@ void improve(Fit& fit, const VolumeF& chi_ppm, const Samples& samples, double na
 }
 
 /// The mode that each value belongs to: the peak of a histogram with a Gaussian window on whose slope it lies. Peaks are told
-/// apart by valleys that are well below the lower one. Values beyond all but two thousandths of the others stay where they are.
+/// apart by valleys that are well below the lower one, and further than counting makes them. Not a number for values beyond all
+/// but two thousandths of the others, and for all of them if they are spread too wide for a histogram.
 std::vector<float> modes_of(const std::vector<float>& values, double width_ppm)
 {
     constexpr int steps_per_width = 12, reach = 5 * steps_per_width;
-    constexpr double valley = 0.9;
+    constexpr double valley = 0.9, standard_deviations = 6.0;
+    constexpr double most_bins = 1e5;
     std::vector<float> sorted = values;
     const double low = numerics::quantile(sorted, 0.001), high = numerics::quantile(sorted, 0.999), step = width_ppm / steps_per_width;
-    const auto n = std::min<std::ptrdiff_t>(100'000, static_cast<std::ptrdiff_t>((high - low) / step) + 1);
-    const auto bin = [&](float value) { return static_cast<std::ptrdiff_t>(std::floor((static_cast<double>(value) - low) / step)); };
-    std::vector<double> count(static_cast<std::size_t>(n), 0.0), density(count);
-    for (const float v : values)
-        if (const std::ptrdiff_t i = bin(v); i >= 0 && i < n) count[static_cast<std::size_t>(i)] += 1.0;
+    std::vector<float> modes(values.size(), std::numeric_limits<float>::quiet_NaN());
+    if (!((high - low) / step < most_bins)) return modes;
+    const auto n = static_cast<std::ptrdiff_t>((high - low) / step) + 1;
+    const auto for_each_bin = [&](const auto& what) {
+        for (std::size_t s = 0; s < values.size(); ++s) {
+            const double place = std::floor((static_cast<double>(values[s]) - low) / step);
+            if (place >= 0.0 && place < static_cast<double>(n)) what(s, static_cast<std::size_t>(place));
+        }
+    };
+    std::vector<double> count(static_cast<std::size_t>(n), 0.0), density(count), variance(count);
+    for_each_bin([&](std::size_t, std::size_t i) { count[i] += 1.0; });
     std::vector<double> window;
     for (int k = -reach; k <= reach; ++k) window.push_back(std::exp(-0.5 * k * k / (steps_per_width * steps_per_width)));
     parallel::for_each(density.size(), [&](std::size_t i) {
         for (int k = -reach; k <= reach; ++k) {
             const std::ptrdiff_t j = static_cast<std::ptrdiff_t>(i) + k;
             if (j < 0 || j >= n) continue;
-            density[i] += window[static_cast<std::size_t>(k + reach)] * count[static_cast<std::size_t>(j)];
+            const double weight = window[static_cast<std::size_t>(k + reach)], n_here = count[static_cast<std::size_t>(j)];
+            density[i] += weight * n_here;
+            variance[i] += weight * weight * n_here;
         }
     });
+    const auto is_well_below = [&](std::size_t lower, std::size_t upper) {
+        const double depth = density[upper] - density[lower];
+        return density[lower] < valley * density[upper] && depth > 0.0 &&
+               depth * depth > standard_deviations * standard_deviations * (variance[lower] + variance[upper]);
+    };
 
     // From left to right: a peak ends where a valley well below it was passed and the density rises well above that again.
     struct Peak {
@@ -211,7 +227,7 @@ std::vector<float> modes_of(const std::vector<float>& values, double width_ppm)
     for (std::size_t i = 1; i < density.size(); ++i) {
         Peak& last = peaks.back();
         if (density[i] < density[lowest]) lowest = i;
-        if (density[lowest] < valley * density[last.top] && density[lowest] < valley * density[i] && lowest > last.top) {
+        if (lowest > last.top && is_well_below(lowest, last.top) && is_well_below(lowest, i)) {
             peaks.push_back({i, lowest});
             lowest = i;
         } else if (density[i] > density[last.top]) {
@@ -224,9 +240,7 @@ std::vector<float> modes_of(const std::vector<float>& values, double width_ppm)
         std::fill(mode_of_bin.begin() + static_cast<std::ptrdiff_t>(peaks[p].begin), mode_of_bin.begin() + static_cast<std::ptrdiff_t>(end),
                   static_cast<float>(low + step * (static_cast<double>(peaks[p].top) + 0.5)));
     }
-    std::vector<float> modes = values;
-    for (float& v : modes)
-        if (const std::ptrdiff_t i = bin(v); i >= 0 && i < n) v = mode_of_bin[static_cast<std::size_t>(i)];
+    for_each_bin([&](std::size_t s, std::size_t i) { modes[s] = mode_of_bin[i]; });
     return modes;
 }
 
@@ -234,11 +248,11 @@ std::vector<float> modes_of(const std::vector<float>& values, double width_ppm)
 void sharpen(Fit& fit, const VolumeF& chi_ppm, const Samples& samples, double width_ppm)
 {
     const std::vector<float> flat = flattened(chi_ppm, samples, fit), modes = modes_of(flat, width_ppm);
-    std::vector<float> values(flat.size()), weights(flat.size());
+    std::vector<float> values(flat.size(), 0.0F), weights(flat.size(), 0.0F);
     for (std::size_t s = 0; s < flat.size(); ++s) {
-        const float distance = std::abs(flat[s] - modes[s]);
+        if (!(std::abs(flat[s] - modes[s]) < static_cast<float>(3.0 * width_ppm))) continue;  // or no mode
         values[s] = chi_ppm[samples.voxels[s]] - modes[s];
-        weights[s] = distance > 0.0F && distance < static_cast<float>(3.0 * width_ppm) ? 1.0F : 0.0F;
+        weights[s] = 1.0F;
     }
     fit_classes(fit, samples, values, weights);
 }
@@ -264,16 +278,23 @@ void check(const NullSpaceOptions& o)
 }
 
 /// Subtracts as much of the polynomials as the explained part deserves.
-NullSpaceReport settle(VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials, const Fit& fit, double part,
-                       const NullSpaceOptions& o)
+NullSpaceReport settle(VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials, const Samples& samples, const Fit& fit,
+                       double part, const NullSpaceOptions& o)
 {
     const double share = std::clamp((part - o.explained_least) / (o.explained_enough - o.explained_least), 0.0, 1.0);
-    if (share > 0.0) {
-        std::vector<double> coefficients{0.0};  // of the constant
-        for (const double c : fit.coefficients) coefficients.push_back(share * c);
-        polynomials.subtract_from(chi_ppm, mask, coefficients);
+    if (share == 0.0) return {part};
+    std::vector<double> coefficients{0.0};  // of the constant
+    for (const double c : fit.coefficients) coefficients.push_back(share * c);
+    polynomials.subtract_from(chi_ppm, mask, coefficients);
+
+    double sum = 0.0, squares = 0.0;
+    for (std::size_t s = 0; s < samples.voxels.size(); ++s) {
+        const double change_ppm = share * fit.at(samples, s);
+        sum += change_ppm;
+        squares += change_ppm * change_ppm;
     }
-    return {part, share};
+    const auto n = static_cast<double>(samples.voxels.size());
+    return {part, share, std::sqrt(std::max(0.0, squares / n - sum * sum / (n * n)))};
 }
 
 }  // namespace
@@ -286,14 +307,14 @@ NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const Unit
     check(options);
     const Polynomials polynomials(mask.grid(), numerics::bounding_box(mask), options.order, b0_direction_ijk, curvature);
     const Samples samples = take_samples(chi_ppm, mask, &r2star_per_s, polynomials, options);
-    if (samples.voxels.empty()) return {0.0, 0.0};
+    if (samples.voxels.empty()) return {};
 
     Fit fit{.coefficients = std::vector<double>(polynomials.size() - 1), .class_ppm = {}};
     fit.class_ppm = class_medians(flattened(chi_ppm, samples, fit), samples);
     for (int i = 0; i < options.n_iterations; ++i) improve(fit, chi_ppm, samples, options.narrowness);
     const std::vector<float> flat = flattened(chi_ppm, samples, fit);
     const double part = explained(flat, less_class(flat, samples, class_medians(flat, samples)));
-    return settle(chi_ppm, mask, polynomials, fit, part, options);
+    return settle(chi_ppm, mask, polynomials, samples, fit, part, options);
 }
 
 NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
@@ -303,15 +324,21 @@ NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, c
     check(options);
     const Polynomials polynomials(mask.grid(), numerics::bounding_box(mask), options.order, b0_direction_ijk, curvature);
     const Samples samples = take_samples(chi_ppm, mask, nullptr, polynomials, options);
-    if (samples.voxels.empty()) return {0.0, 0.0};
+    if (samples.voxels.empty()) return {};
 
     Fit fit{.coefficients = std::vector<double>(polynomials.size() - 1),
             .class_ppm = std::vector<double>(static_cast<std::size_t>(options.n_classes))};
     for (int i = 0; i < options.n_iterations; ++i) sharpen(fit, chi_ppm, samples, options.mode_ppm);
-    std::vector<float> flat = flattened(chi_ppm, samples, fit), rest = modes_of(flat, options.mode_ppm);
-    for (std::size_t s = 0; s < rest.size(); ++s) rest[s] = flat[s] - rest[s];
-    const double part = explained(std::move(flat), rest);
-    return settle(chi_ppm, mask, polynomials, fit, part, options);
+    const std::vector<float> flat = flattened(chi_ppm, samples, fit), modes = modes_of(flat, options.mode_ppm);
+    std::vector<float> values, rest;
+    for (std::size_t s = 0; s < flat.size(); ++s) {
+        if (!std::isfinite(modes[s])) continue;
+        values.push_back(flat[s]);
+        rest.push_back(flat[s] - modes[s]);
+    }
+    if (values.empty()) return {};
+    const double part = explained(std::move(values), rest);
+    return settle(chi_ppm, mask, polynomials, samples, fit, part, options);
 }
 
 }  // namespace qsmpi::inversion

@@ -108,9 +108,7 @@ Result tfi(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b
     (void)numerics::DipoleKernel({{1, 1, 1}}, b0_direction_ijk);  // checks the direction
     if (detail::is_empty(mask)) return {.chi_ppm = VolumeF(mask.grid(), 0.0F)};
 
-    const Vec3& h = mask.grid().voxel_mm;
-    const auto margin = static_cast<std::size_t>(std::ceil(options.margin_mm / *std::min_element(h.begin(), h.end())));
-    const numerics::Box box = numerics::bounding_box(mask, margin);
+    const numerics::Box box = numerics::bounding_box(mask, numerics::voxels_along(mask.grid(), options.margin_mm));
     const Mask inside = numerics::crop(mask, box);
     VolumeF field = numerics::crop(total_field_ppm, box);
     const VolumeF magnitude = input.magnitude == nullptr ? VolumeF() : numerics::crop(*input.magnitude, box);

@@ -3,6 +3,7 @@
 
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/mask/bias.hpp"
+#include "qsmpi/mask/decay.hpp"
 #include "qsmpi/mask/expression.hpp"
 #include "qsmpi/mask/holes.hpp"
 #include "qsmpi/mask/surface.hpp"
@@ -61,9 +62,10 @@ private:
     {
         switch (s.kind) {
             case SourceKind::automatic: {
-                const VolumeF none;
-                return brain_mask(quality(s), in_.magnitude != nullptr ? *in_.magnitude : none, in_.brain);
+                Mask mask = brain(s);
+                return in_.r2star_per_s != nullptr ? without_fast_rim(mask, *in_.r2star_per_s) : std::move(mask);
             }
+            case SourceKind::compact: return brain(s);
             case SourceKind::quality:
                 return quality_threshold(quality(s), s.parameter != 0.0 ? s.parameter : in_.brain.quality_threshold);
             case SourceKind::magnitude:
@@ -84,6 +86,12 @@ private:
         Mask mask = in_.read_file(s.file);
         require(mask.dims() == in_.grid.dims, str("mask: ", s.file, " lies on another grid"));
         return mask;
+    }
+
+    [[nodiscard]] Mask brain(const Source& s) const
+    {
+        const VolumeF none;
+        return brain_mask(quality(s), in_.magnitude != nullptr ? *in_.magnitude : none, in_.brain);
     }
 
     static Mask after(const Mask& mask, const Step& step)

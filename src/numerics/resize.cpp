@@ -50,7 +50,7 @@ Volume<T> uncrop_volume(const Volume<T>& part, const Box& box, const Grid& whole
 
 }  // namespace
 
-Box bounding_box(const Mask& mask, std::size_t margin_voxels)
+Box bounding_box(const Mask& mask, const Dims& margin_voxels)
 {
     const auto& d = mask.dims();
     std::vector<std::uint8_t> has_z(d.nz, 0);
@@ -82,15 +82,25 @@ Box bounding_box(const Mask& mask, std::size_t margin_voxels)
             if (has_x[z * d.nx + x] != 0) widen(x, box.first.nx, last.nx);
     }
     if (last.nz == 0) return {{}, d};
-    const auto clip = [margin_voxels](std::size_t& first, std::size_t& n, std::size_t end,
-                                      std::size_t whole) {
-        first -= std::min(first, margin_voxels);
-        n = std::min(end + margin_voxels, whole) - first;
+    const auto clip = [](std::size_t& first, std::size_t& n, std::size_t end, std::size_t whole, std::size_t margin) {
+        first -= std::min(first, margin);
+        n = std::min(end + margin, whole) - first;
     };
-    clip(box.first.nx, box.dims.nx, last.nx, d.nx);
-    clip(box.first.ny, box.dims.ny, last.ny, d.ny);
-    clip(box.first.nz, box.dims.nz, last.nz, d.nz);
+    clip(box.first.nx, box.dims.nx, last.nx, d.nx, margin_voxels.nx);
+    clip(box.first.ny, box.dims.ny, last.ny, d.ny, margin_voxels.ny);
+    clip(box.first.nz, box.dims.nz, last.nz, d.nz, margin_voxels.nz);
     return box;
+}
+
+Dims voxels_along(const Grid& grid, double length_mm)
+{
+    constexpr double most = 1e6;
+    const auto along = [&](double voxel_mm) {
+        const double n = std::ceil(length_mm / voxel_mm);
+        require(length_mm >= 0.0 && n <= most, str("voxels_along: ", length_mm, " mm in voxels of ", voxel_mm, " mm"));
+        return static_cast<std::size_t>(n);
+    };
+    return {along(grid.voxel_mm[0]), along(grid.voxel_mm[1]), along(grid.voxel_mm[2])};
 }
 
 VolumeF crop(const VolumeF& volume, const Box& box)

@@ -128,7 +128,11 @@ Method source_method(const mask::Source& source)
     switch (source.kind) {
         case mask::SourceKind::automatic:
             return {"mask", "phase quality and magnitude mask",
-                    "'auto' holds the voxels with high ROMEO phase quality and magnitude, opened, closed and filled.", ""};
+                    "'auto' holds the voxels with high ROMEO phase quality and magnitude, opened, closed and filled, without regions "
+                    "of fast R2* decay at its surface.", ""};
+        case mask::SourceKind::compact:
+            return {"mask", "compact phase quality and magnitude mask",
+                    "'compact' holds the voxels with high ROMEO phase quality and magnitude, opened, closed and filled.", ""};
         case mask::SourceKind::quality:
             return {"mask", "phase quality",
                     str("'quality' holds the voxels with a ROMEO phase quality above ", number.empty() ? "Otsu's threshold" : number, "."),
@@ -178,8 +182,12 @@ void add_mask_methods(std::vector<Method>& methods, const ChainOptions& o)
                            "The mask holds the voxels with high ROMEO phase quality, opened, closed and filled.", ""});
     else if (text == "auto")
         methods.push_back({"mask", "phase quality and magnitude mask",
-                           "The mask holds the voxels with high ROMEO phase quality and magnitude, opened, closed and filled.",
+                           "The mask holds the voxels with high ROMEO phase quality and magnitude, opened, closed and filled, "
+                           "without regions of fast R2* decay at its surface.",
                            ""});
+    else if (text == "compact")
+        methods.push_back({"mask", "compact phase quality and magnitude mask",
+                           "The mask holds the voxels with high ROMEO phase quality and magnitude, opened, closed and filled.", ""});
     else if (expression.kind == mask::NodeKind::source && expression.source.kind == mask::SourceKind::file)
         methods.push_back(source_method(expression.source));
     else {

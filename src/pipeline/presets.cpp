@@ -18,8 +18,10 @@ constexpr Preset table[] = {
         "background_rounds": 25
     })"},
 
-    {"robust", "lesions, haemorrhage, calcification: no step that expects a healthy brain", R"({
-        "background_rounds": 18
+    {"robust", "lesions, haemorrhage, calcification: no step that expects tissues to be alike", R"({
+        "mask": "compact",
+        "background_rounds": 18,
+        "null_space": "off"
     })"},
 
     {"gre", "3-D gradient echo: mask from the phase", R"({

@@ -87,7 +87,7 @@ std::vector<Product> field_products(Chain& c)
 // R2* waits for the inversion if that looks at it; as outputs both are read again, for the stages in between need memory.
 std::vector<Product> r2star_products(Chain& c)
 {
-    const char* last_use = keeps_r2star(c.spec.options) ? "chi" : "r2star";
+    const char* last_use = keeps_r2star(c.spec.options) ? "chi" : "mask";
     return {{.name = "r2star_per_s", .unit = "1/s", .volume = &c.r2star_per_s, .last_use = last_use, .optional = true,
              .published = true},
             {.name = "s0", .unit = "arbitrary", .volume = &c.s0, .last_use = "r2star", .optional = true, .published = true}};
@@ -141,7 +141,7 @@ const std::vector<Stage>& stage_table()
         {"unwrap", 2, 0.10, {"unwrapping"}, no_facts, run_unwrap, no_products, true},
         {"field", 2, 0.10, {"field_map", "per_echo"}, no_facts, run_field, field_products, true},
         {"r2star", 1, 0.02, {"r2star"}, no_facts, run_r2star, r2star_products},
-        {"mask", 1, 0.10, {"mask", "mask_quality_threshold", "mask_erosion_mm", "two_pass"}, mask_facts, run_mask, mask_products},
+        {"mask", 2, 0.10, {"mask", "mask_quality_threshold", "mask_erosion_mm", "two_pass"}, mask_facts, run_mask, mask_products},
         {"local_field", 4, 0.25,
          {"background", "background_radius_mm", "background_rounds", "background_cleanup", "inversion_edges"},
          field_strength, run_local_field, local_field_products},

@@ -69,16 +69,18 @@ mask::Evaluated make_mask(const Chain& chain)
 {
     const ChainOptions& o = chain.spec.options;
     if (chain.given_mask) return {chain.given_mask->clone(), {{"given mask", numerics::count(*chain.given_mask)}}};
-    mask::Inputs inputs{.grid = chain.grid(), .quality = chain.quality.get(), .magnitude = chain.magnitude_rss.get()};
+    mask::Inputs inputs{.grid = chain.grid(), .quality = chain.quality.get(), .magnitude = chain.magnitude_rss.get(),
+                        .r2star_per_s = chain.r2star_per_s.get()};
     inputs.brain.quality_threshold = o.mask_quality_threshold;
     inputs.read_file = [&](const std::string& file) { return users_mask(chain, file_of(chain.spec, file)); };
     return mask::evaluate(mask::parse_expression(o.mask), inputs);
 }
 
-/// Whether the mask is the automatic one and nothing else.
+/// Whether the mask is an automatic one and nothing else.
 bool is_automatic(const std::vector<mask::Part>& parts)
 {
-    return parts.size() == 1 && parts.front().text == mask::to_text(mask::Source{});
+    const auto is = [&](mask::SourceKind kind) { return parts.front().text == mask::to_text(mask::Source{.kind = kind}); };
+    return parts.size() == 1 && (is(mask::SourceKind::automatic) || is(mask::SourceKind::compact));
 }
 
 /// Why nothing is left, and what to do.

@@ -3,19 +3,11 @@
 #include <cstdint>
 #include <utility>
 
+#include "qsmpi/core/mixed.hpp"
 #include "qsmpi/core/units.hpp"
 
 /// Random numbers by counter: entry n of a stream is a hash of (stream, n), so any thread may draw any entry.
 namespace qsmpi::simulation {
-
-[[nodiscard]] constexpr std::uint64_t mixed(std::uint64_t x)
-{
-    // The finaliser of SplitMix64 (Steele, Lea & Flood 2014).
-    x += 0x9E3779B97F4A7C15ULL;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
-    return x ^ (x >> 31);
-}
 
 /// A stream of its own for each (seed, purpose).
 [[nodiscard]] constexpr std::uint64_t stream_of(std::uint64_t seed, std::uint64_t purpose)

@@ -19,13 +19,15 @@ struct NullSpaceOptions {
 
 /// What settle_null_space() found.
 struct NullSpaceReport {
-    double explained;  ///< share of the map's spread (squared, robust) that the classes explain afterwards, in [0, 1]
-    double share;      ///< of the correction that was made, in [0, 1]
+    double explained = 0.0;  ///< share of the map's spread (squared, robust) that the classes explain afterwards, in [0, 1]
+    double share = 0.0;      ///< of the correction that was made, in [0, 1]
+    double rms_ppm = 0.0;    ///< of what was subtracted, about its mean
 };
 
 /// As settle_null_space() of R2*, for maps without it: polynomials are chosen that make the modes of the map's histogram
 /// sharpest, be they three tissues or ten. Each voxel counts with the mode on whose slope it lies, within three widths of it;
-/// valleys tell modes apart. A map with one broad mode keeps all that it has, since a mode explains nothing of it.
+/// valleys deeper than chance makes them tell modes apart. A map with one broad mode keeps all that it has, since a mode explains
+/// nothing of it.
 ///
 /// 3 F and 12 MB. Same bits for any number of threads.
 NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
@@ -39,6 +41,8 @@ NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, c
 /// those polynomials are subtracted that make voxels of like R2* most alike: within each class by itself, so that classes may
 /// have any susceptibility, and robustly, so that lesions, vessels and mixed voxels do not count. Nothing else of the map changes.
 /// Where classes of R2* do not explain the map (noise, tissues that R2* does not tell apart), nothing does.
+/// A region some centimetres wide whose susceptibility alone differs, by 10 to 20 ppb, looks like those polynomials and loses
+/// most of that: a limit of both functions.
 ///
 /// @param chi_ppm           changed in the mask
 /// @param b0_direction_ijk  unit vector of B0 in voxel axes

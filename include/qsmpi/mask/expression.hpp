@@ -17,11 +17,11 @@
 ///
 /// Example: quality & bet, close 2, fill, erode 1
 ///
-/// The words auto, quality and magnitude alone are whole recipes: brain_mask() with and without magnitude, and the filled
-/// largest part of robust_threshold(). In company, or with a number, quality and magnitude are the bare thresholds.
+/// The words auto, compact, quality and magnitude alone are whole recipes: brain_mask() with and without magnitude, auto also
+/// without_fast_rim(), and the filled largest part of robust_threshold(). In company, or with a number, quality and magnitude are the bare thresholds.
 namespace qsmpi::mask {
 
-enum class SourceKind { automatic, quality, magnitude, robust, otsu, gaussian, corrected, bet, signal, all, file };
+enum class SourceKind { automatic, compact, quality, magnitude, robust, otsu, gaussian, corrected, bet, signal, all, file };
 struct Source {
     SourceKind kind = SourceKind::automatic;
     double parameter = 0.0;  ///< 0: none was given, the word's own rule counts
@@ -67,6 +67,7 @@ struct Inputs {
     Grid grid;
     const VolumeF* quality = nullptr;    ///< ROMEO quality, [0, 1]
     const VolumeF* magnitude = nullptr;  ///< root of the sum of squares, any unit
+    const VolumeF* r2star_per_s = nullptr;  ///< of auto; null: nothing is known of it
     BrainMaskOptions brain{};            ///< of auto; its quality threshold also stands in where quality has no number
     std::function<Mask(const std::string& file)> read_file{};
 };

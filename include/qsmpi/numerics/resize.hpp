@@ -12,9 +12,11 @@ struct Box {
     Dims dims;
 };
 
-/// Smallest box that holds every nonzero voxel, widened by `margin_voxels` and clipped to the grid.
+/// Smallest box that holds every nonzero voxel, widened by `margin_voxels` at both ends of each axis and clipped to the grid.
 /// An empty mask gives the whole grid.
-[[nodiscard]] Box bounding_box(const Mask& mask, std::size_t margin_voxels = 0);
+[[nodiscard]] Box bounding_box(const Mask& mask, const Dims& margin_voxels = {});
+/// Voxels along each axis that are at least so long. @throws InputError if the length is negative, not finite or absurd
+[[nodiscard]] Dims voxels_along(const Grid& grid, double length_mm);
 /// The part of a volume in the box. @throws InputError if the box leaves the grid
 [[nodiscard]] VolumeF crop(const VolumeF& volume, const Box& box);
 [[nodiscard]] Mask crop(const Mask& mask, const Box& box);

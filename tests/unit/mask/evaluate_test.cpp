@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "qsmpi/core/parallel.hpp"
+#include "qsmpi/mask/decay.hpp"
 #include "qsmpi/mask/expression.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 #include "volumes.hpp"
@@ -85,9 +86,23 @@ TEST(EvaluateMask, WordsAloneAreWholeRecipes)
     const Scene s;
     const VolumeF none;
     EXPECT_TRUE(same(s.of("auto"), brain_mask(s.quality, s.magnitude)));
+    EXPECT_TRUE(same(s.of("compact"), brain_mask(s.quality, s.magnitude)));
     EXPECT_TRUE(same(s.of("quality"), brain_mask(s.quality, none)));
     EXPECT_TRUE(same(s.of("magnitude"), numerics::largest_component(s.of("robust"))));
     EXPECT_GT(numerics::count(s.of("quality, fill")), numerics::count(s.of("quality"))) << "in company both balls are kept";
+}
+
+TEST(EvaluateMask, FastDecayAtTheSurfaceBelongsToCompactAlone)
+{
+    const Scene s;
+    const VolumeF good = from_function(s.grid, [](const Vec3& p) { return p[0] * p[0] + p[1] * p[1] + p[2] * p[2] < 196.0 ? 0.8 : 0.1; });
+    const VolumeF r2star_per_s = from_function(s.grid, [](const Vec3& p) { return p[0] < -10.5 ? 90.0 : 20.0; });
+    Inputs in{.grid = s.grid, .quality = &good};
+    in.r2star_per_s = &r2star_per_s;
+    const Mask compact = evaluate(parse_expression("compact"), in).mask, automatic = evaluate(parse_expression("auto"), in).mask;
+    EXPECT_TRUE(same(compact, brain_mask(good, VolumeF())));
+    EXPECT_TRUE(same(automatic, without_fast_rim(compact, r2star_per_s)));
+    EXPECT_LT(numerics::count(automatic), numerics::count(compact));
 }
 
 TEST(EvaluateMask, KeepsSeparateObjectsUnlessTheLargestIsAskedFor)

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "qsmpi/core/error.hpp"
 #include "volumes.hpp"
 
 namespace qsmpi::numerics {
@@ -22,14 +23,25 @@ TEST(BoundingBox, IsWidenedByTheMarginAndClippedToTheGrid)
 {
     Mask mask(grid_of(9, 8, 7), 0);
     mask(1, 5, 3) = 255;
-    const Box box = bounding_box(mask, 3);
+    const Box box = bounding_box(mask, {3, 3, 3});
     EXPECT_EQ(box.first, (Dims{0, 2, 0}));
     EXPECT_EQ(box.dims, (Dims{5, 6, 7}));
+    const Box slim = bounding_box(mask, {3, 0, 1});
+    EXPECT_EQ(slim.first, (Dims{0, 5, 2}));
+    EXPECT_EQ(slim.dims, (Dims{5, 1, 3}));
+}
+
+TEST(VoxelsAlong, HoldALengthOnEachAxis)
+{
+    EXPECT_EQ(voxels_along(grid_of(9, 8, 7, {1.0, 0.2, 3.0}), 16.0), (Dims{16, 80, 6}));
+    EXPECT_EQ(voxels_along(grid_of(9, 8, 7), 0.0), Dims{});
+    EXPECT_THROW((void)voxels_along(grid_of(9, 8, 7), -1.0), InputError);
+    EXPECT_THROW((void)voxels_along(grid_of(9, 8, 7, {1.0, 1.0, 1e-6}), 16.0), InputError);
 }
 
 TEST(BoundingBox, OfAnEmptyMaskIsTheWholeGrid)
 {
-    const Box box = bounding_box(Mask(grid_of(5, 4, 3), 0), 2);
+    const Box box = bounding_box(Mask(grid_of(5, 4, 3), 0), {2, 2, 2});
     EXPECT_EQ(box.first, Dims{});
     EXPECT_EQ(box.dims, (Dims{5, 4, 3}));
 }
