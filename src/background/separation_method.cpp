@@ -13,7 +13,8 @@ constinit const Method separation_method{
     .run = [](const Problem& p) {
         const SeparationInput input{.sigma_ppm = p.sigma_ppm,
                                     .magnitude = p.magnitude,
-                                    .relative_residual = p.relative_residual};
+                                    .relative_residual = p.relative_residual,
+                                    .holds_coil_phase = p.holds_coil_phase};
         SeparationOptions options;
         // Without the magnitude's hints where sources are, it takes more rounds to come as near.
         constexpr int rounds_without_magnitude = 12;

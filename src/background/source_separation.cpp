@@ -109,6 +109,8 @@ SourceSizes sizes_of(const SeparationRound& round, const SeparationOptions& o)
             static_cast<float>(round.sigma_inside_ppm)};
 }
 
+LowOrder low_order(const SeparationInput& input) { return input.holds_coil_phase ? LowOrder::quadratic : LowOrder::harmonic; }
+
 // The mask without pockets of air: parts without signal that hold more than tissue can if their sources may be of any size.
 // What dephasing darkens is larger than its source, so calcification and haemorrhage come out smaller than they are and stay.
 Mask without_air(const Mask& mask, const VolumeF& field, const Grid& padded, const UnitVector& b0_direction_ijk,
@@ -127,7 +129,7 @@ Mask without_air(const Mask& mask, const VolumeF& field, const Grid& padded, con
     const Setting setting = describe(field, rest, input, o);
     VolumeF known_ppm(field.grid());  // weight 0 times a value that is not finite is not 0
     for (std::size_t i = 0; i < field.size(); ++i) known_ppm[i] = std::isfinite(field[i]) ? field[i] : 0.0F;
-    SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight);
+    SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight, low_order(input));
     solver.set_sizes(sizes_of(o.rounds.front(), o));
     solver.solve(known_ppm, enough_iterations);
     const VolumeF sources_ppm = solver.outside_sources_ppm();
@@ -238,14 +240,14 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     {
         const VolumeF sigma = crop_if(input.sigma_ppm), residual = crop_if(input.relative_residual);
         const SeparationInput cropped{sigma.empty() ? nullptr : &sigma, magnitude.empty() ? nullptr : &magnitude,
-                                      residual.empty() ? nullptr : &residual};
+                                      residual.empty() ? nullptr : &residual, input.holds_coil_phase};
         measured = without_air(box_mask, field, padded, b0_direction_ijk, cropped, options);
         setting = describe(field, measured, cropped, options);
     }
     if (!inner || options.rounds.size() == 1) magnitude = {};
     const VolumeF weight = trust(setting, measured, options.model_error_ppm);
 
-    SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight);
+    SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight, low_order(input));
     VolumeF local(field.grid(), 0.0f), target(field.grid());
     subtract(field, local, nullptr, target);
     std::vector<SeparationRound> rounds = options.rounds;

@@ -36,16 +36,16 @@ SourceSolver::SourceSolver(const Grid& padded, const UnitVector& b0_direction_ij
       fft_(padded),
       dipole_(padded, b0_direction_ijk),
       voxel_dipole_(padded, b0_direction_ijk, numerics::DipoleKernel::Sources::voxels),
-      harmonics_(squared_weight.grid(), squared_weight),
+      polynomials_(squared_weight.grid(), squared_weight, low_order),
       low_order_(low_order),
       y_(zeros(padded)),
       residual_(squared_weight.grid())
 {
 }
 
-Harmonics::Coefficients SourceSolver::fit_residual() const
+LowOrderField::Coefficients SourceSolver::fit_residual() const
 {
-    return low_order_ == LowOrder::fitted ? harmonics_.fit(residual_, squared_weight_) : Harmonics::Coefficients{};
+    return low_order_ != LowOrder::left_out ? polynomials_.fit(residual_, squared_weight_) : LowOrderField::Coefficients{};
 }
 
 numerics::Spectrum& SourceSolver::work()
@@ -103,7 +103,7 @@ numerics::TileBody SourceSolver::multiply_by(const numerics::DipoleKernel& dipol
 SourceSolver::Forward SourceSolver::forward(float beta)
 {
     std::vector<double> direction_squared(padded_.ny * padded_.nz), step_squared(box_.ny * box_.nz);
-    std::vector<Harmonics::Coefficients> moments(box_.ny * box_.nz);
+    std::vector<LowOrderField::Coefficients> moments(box_.ny * box_.nz);
     fft_.filter_rows(
         padded_,
         [&](std::size_t y, std::size_t z, float* row) {
@@ -128,31 +128,31 @@ SourceSolver::Forward SourceSolver::forward(float beta)
             for (std::size_t x = 0; x < box_.nx; ++x)
                 sum += static_cast<double>(w[x]) * static_cast<double>(row[x]) * static_cast<double>(row[x]);
             step_squared[y + box_.ny * z] = sum;
-            moments[y + box_.ny * z] = harmonics_.row_moments(y, z, w, row);
+            moments[y + box_.ny * z] = polynomials_.row_moments(y, z, w, row);
         },
         multiply_by(voxel_dipole_), work());
-    Harmonics::Coefficients total{};
+    LowOrderField::Coefficients total{};
     for (const auto& m : moments)
         for (std::size_t i = 0; i < total.size(); ++i) total[i] += m[i];
     Forward result{in_order(step_squared) + in_order(direction_squared), {}};
     if (low_order_ == LowOrder::left_out) return result;
-    result.harmonic = harmonics_.fit(total);
+    result.smooth = polynomials_.fit(total);
     // || w (q - H c) ||^2 = || w q ||^2 - <H^T w^2 q, c> for the least-squares c.
-    for (std::size_t i = 0; i < total.size(); ++i) result.norm_squared -= total[i] * result.harmonic[i];
+    for (std::size_t i = 0; i < total.size(); ++i) result.norm_squared -= total[i] * result.smooth[i];
     return result;
 }
 
-// residual -= alpha step; y += alpha direction; gradient <- P D w^2 (residual - harmonics) - y. Returns || gradient ||^2.
+// residual -= alpha step; y += alpha direction; gradient <- P D w^2 (residual - smooth) - y. Returns || gradient ||^2.
 double SourceSolver::backward(float alpha)
 {
     std::vector<double> squared(padded_.ny * padded_.nz);
-    const float* position = harmonics_.positions();
+    const float* position = polynomials_.positions();
     fft_.filter_rows(
         box_,
         [&](std::size_t y, std::size_t z, float* row) {
             float* residual = &residual_(0, y, z);
             const float *step = &step_(0, y, z), *w = &squared_weight_(0, y, z);
-            const auto p = harmonics_.row_polynomial(harmonic_, y, z);
+            const auto p = polynomials_.row_polynomial(smooth_, y, z);
 #pragma omp simd
             for (std::size_t x = 0; x < box_.nx; ++x) {
                 residual[x] -= alpha * step[x];
@@ -185,14 +185,14 @@ void SourceSolver::solve(const VolumeF& target_ppm, int n_iterations, double tol
     step_ = zeros(residual_.grid());
     direction_ = zeros(y_.grid());
     gradient_ = zeros(y_.grid());
-    harmonic_ = fit_residual();
+    smooth_ = fit_residual();
     const double start = backward(0.0F);
     double squared = start;
     float beta = 0.0F;
     for (int k = 0; k < n_iterations && squared > tolerance * tolerance * start; ++k) {
         const Forward f = forward(beta);
         const double alpha = squared / f.norm_squared;
-        for (std::size_t i = 0; i < harmonic_.size(); ++i) harmonic_[i] -= alpha * f.harmonic[i];
+        for (std::size_t i = 0; i < smooth_.size(); ++i) smooth_[i] -= alpha * f.smooth[i];
         const double next = backward(static_cast<float>(alpha));
         beta = static_cast<float>(next / squared);
         squared = next;
@@ -208,13 +208,13 @@ VolumeF SourceSolver::background_ppm()
     if (outside_.empty()) outside_ = VolumeF(residual_.grid());
     VolumeF background(residual_.grid());
     const auto c = fit_residual();
-    const float* position = harmonics_.positions();
+    const float* position = polynomials_.positions();
     fft_.filter_rows(
         padded_, [&](std::size_t y, std::size_t z, float* row) { scale_by_region(y, z, sizes, &y_(0, y, z), row); }, box_,
         [&](std::size_t y, std::size_t z, const float* row) {
             std::copy_n(row, box_.nx, &outside_(0, y, z));
             float* out = &background(0, y, z);
-            const auto p = harmonics_.row_polynomial(c, y, z);
+            const auto p = polynomials_.row_polynomial(c, y, z);
 #pragma omp simd
             for (std::size_t x = 0; x < box_.nx; ++x)
                 out[x] = row[x] + p[0] + position[x] * (p[1] + position[x] * p[2]);
@@ -240,12 +240,12 @@ VolumeF SourceSolver::unexplained_ppm() const
 {
     VolumeF rest(residual_.grid());
     const auto c = fit_residual();
-    const float* position = harmonics_.positions();
+    const float* position = polynomials_.positions();
     parallel::for_each(box_.nz, [&](std::size_t z) {
         for (std::size_t y = 0; y < box_.ny; ++y) {
             const float* residual = &residual_(0, y, z);
             float* out = &rest(0, y, z);
-            const auto p = harmonics_.row_polynomial(c, y, z);
+            const auto p = polynomials_.row_polynomial(c, y, z);
             for (std::size_t x = 0; x < box_.nx; ++x)
                 out[x] = residual[x] - (p[0] + position[x] * (p[1] + position[x] * p[2]));
         }

@@ -189,6 +189,7 @@ inline constexpr const char* mcpc3ds_method = "MCPC-3D-S";
 inline constexpr const char* aspire_method = "ASPIRE";
 inline constexpr const char* nonlinear_method = "nonlinear complex fit";
 inline constexpr const char* null_space_method = "null space";
+inline constexpr const char* no_offset_method = "none";  ///< the coil's phase stays in the field
 inline constexpr const char* two_pass_method = "two passes";
 [[nodiscard]] std::vector<Method> methods_of(const ChainOptions& options);
 

@@ -76,6 +76,8 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
     problem.sigma_ppm = sigma_ppm.empty() ? nullptr : &sigma_ppm;
     problem.magnitude = chain.magnitude_rss.get();
     problem.relative_residual = map.relative_residual.get();
+    problem.holds_coil_phase =
+        chain.notes.value("phase", nlohmann::json::object()).value("offset_method", "") == no_offset_method;
     problem.b0_direction_ijk = direction;
     problem.max_radius_mm = chain.spec.options.background_radius_mm;
     problem.rounds = static_cast<int>(chain.spec.options.background_rounds);

@@ -84,9 +84,9 @@ void remove_coil_offset(Chain& chain)
 {
     const ChainOptions& o = chain.spec.options;
     const bool possible = chain.phase_rad.size() >= 2;
-    if (!possible) chain.warn("one echo: the coil phase stays in the field and is left to background removal");
+    if (!possible) chain.warn("one echo: the coil phase stays in the field, and background removal takes what is quadratic of it at most");
     if (!o.offset_removal || !possible) {
-        chain.note("offset_method", "none");
+        chain.note("offset_method", no_offset_method);
         return;
     }
     const auto method = o.offset_method == "aspire"    ? phase::OffsetMethod::aspire

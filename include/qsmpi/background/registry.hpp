@@ -15,6 +15,7 @@ struct Problem {
     const VolumeF* sigma_ppm = nullptr;        ///< standard deviation of the field [ppm], infinite where it is unknown; null: even
     const VolumeF* magnitude = nullptr;        ///< any unit; null: none
     const VolumeF* relative_residual = nullptr;  ///< of the field fit, [0, 1]; null: none
+    bool holds_coil_phase = false;             ///< the field does: one echo, or it was not to be removed
     UnitVector b0_direction_ijk{0.0, 0.0, 1.0};
     InnerInversion inner{};                    ///< for methods that alternate with an inversion; null: they do not
     int rounds = 0;                          ///< of methods that alternate with an inversion; 0: their default

@@ -42,6 +42,7 @@ struct SeparationInput {
     const VolumeF* sigma_ppm = nullptr;          ///< standard deviation of the total field; null: uniform
     const VolumeF* magnitude = nullptr;          ///< any unit; null: nothing beyond the mask is used as data
     const VolumeF* relative_residual = nullptr;  ///< of the field fit, [0, 1]
+    bool holds_coil_phase = false;               ///< the field does (one echo): smooth, but not harmonic
 };
 
 /// What an inversion between rounds is given; all on the box in which the separation works.
@@ -58,9 +59,10 @@ using InnerInversion = std::function<VolumeF(const InnerProblem& problem)>;
 
 /// Background removal by maximum a-posteriori separation of sources inside and outside the mask.
 ///
-/// The total field is explained by sources everywhere, f = D x + low-order harmonics + noise, with the prior that x is small
+/// The total field is explained by sources everywhere, f = D x + polynomials up to order two (harmonic ones, unless the field holds
+/// the phase of a coil) + noise, with the prior that x is small
 /// inside the mask, larger in tissue outside and large where there is no signal:
-///   min_y  || w (f - D P y - harmonics) ||^2 + || y ||^2,   x = P y, P = expected size of a source,
+///   min_y  || w (f - D P y - polynomials) ||^2 + || y ||^2,   x = P y, P = expected size of a source,
 /// by conjugate gradients with a fixed number of iterations (early stopping is part of the prior). Then the inner inversion
 /// turns the local field into a map that the next round takes as prior mean: sources inside are no longer
 /// mistaken for background. The outermost voxels of the data are weighted down instead of being eroded, so the

@@ -70,6 +70,23 @@ TEST(SourceSeparation, FindsTheFieldOfASourceInsideAmongStrongOnesOutside)
     }
 }
 
+TEST(SourceSeparation, TakesTheSmoothPhaseOfACoilWhereTheFieldHoldsIt)
+{
+    // 60 ppb at the rim: as strong as the local field, and no field of sources.
+    const Grid grid = grid_of(48, 46, 44);
+    Scene scene = make_scene(grid, b0_along_z);
+    const VolumeF coil_ppm =
+        from_function(grid, [](const Vec3& p) { return 0.06 * (p[0] * p[0] + 2.0 * p[1] * p[1]) / 400.0 + 0.05 * p[1] / 20.0; });
+    for (std::size_t i = 0; i < grid.size(); ++i) scene.total[i] += coil_ppm[i];
+    const auto error_percent = [&](bool holds_coil_phase) {
+        const LocalField found =
+            separate_sources(scene.total, scene.mask, b0_along_z, {.holds_coil_phase = holds_coil_phase}, nullptr);
+        return demeaned_error_percent(found.local_field_ppm.clone(), scene.local, numerics::erode(scene.mask, 3.0));
+    };
+    EXPECT_LT(error_percent(true), 30.0);
+    EXPECT_GT(error_percent(false), 60.0);
+}
+
 TEST(SourceSeparation, RemovesAFieldWithoutSourcesInside)
 {
     const Grid grid = grid_of(64, 72, 61);

@@ -7,18 +7,24 @@
 
 namespace qsmpi::background {
 
-/// The nine solid harmonics up to order two, in coordinates of 100 mm around the grid's centre: what sources far beyond
-/// the field of view, the shim and the centre frequency leave in the field. Fitted with weights; along a row each is
-/// a polynomial in x, so a fit needs three sums a row.
-class Harmonics {
+/// What may be in a field beside the fields of sources near by.
+enum class LowOrder {
+    left_out,   ///< nothing
+    harmonic,   ///< solid harmonics up to order two: sources far beyond the field of view, shim, centre frequency
+    quadratic,  ///< all polynomials up to order two: the phase of a coil too, which is smooth but not harmonic
+};
+
+/// Polynomials up to order two, in coordinates of 100 mm around the grid's centre: nine harmonics, and x^2 + y^2 + z^2 or 0.
+/// Fitted with weights; along a row each is a polynomial in x, so a fit needs three sums a row.
+class LowOrderField {
 public:
-    static constexpr std::size_t n = 9;
+    static constexpr std::size_t n = 10;
     using Coefficients = std::array<double, n>;
 
     /// Prepares least squares with these weights (1 / variance); voxels of weight 0 do not count.
-    Harmonics(const Grid& grid, const VolumeF& squared_weight);
+    LowOrderField(const Grid& grid, const VolumeF& squared_weight, LowOrder kind);
 
-    /// Sums over a row of weight * field * harmonic.
+    /// Sums over a row of weight * field * polynomial.
     [[nodiscard]] Coefficients row_moments(std::size_t y, std::size_t z, const float* squared_weight,
                                            const float* field) const;
     /// Coefficients of the least-squares fit to a field with these moments, summed over all rows.
@@ -29,9 +35,11 @@ public:
     [[nodiscard]] const float* positions() const { return position_.data(); }
 
 private:
-    [[nodiscard]] std::array<double, 2> yz(std::size_t y, std::size_t z) const;
+    /// Each polynomial along the row (y, z): its factors of x^0, x^1, x^2.
+    [[nodiscard]] std::array<std::array<double, 3>, n> along_row(std::size_t y, std::size_t z) const;
 
     Grid grid_;
+    LowOrder kind_;
     std::vector<float> position_;
     std::array<std::array<double, n>, n> cholesky_{};  ///< lower triangle of A^T W A (plus a trace-scaled ridge)
 };

@@ -1,4 +1,4 @@
-#include "harmonics.hpp"
+#include "low_order.hpp"
 
 #include <cmath>
 
@@ -7,25 +7,11 @@
 namespace qsmpi::background {
 namespace {
 
-constexpr std::size_t n = Harmonics::n;
+constexpr std::size_t n = LowOrderField::n;
 
 double coordinate(std::size_t i, std::size_t size, double voxel_mm)
 {
     return (static_cast<double>(i) - 0.5 * static_cast<double>(size - 1)) * voxel_mm / 100.0;
-}
-
-/// Each harmonic along the row (y, z): its factors of x^0, x^1, x^2.
-std::array<std::array<double, 3>, n> along_row(double y, double z)
-{
-    return {{{1, 0, 0},
-             {0, 1, 0},
-             {y, 0, 0},
-             {z, 0, 0},
-             {0, y, 0},
-             {y * z, 0, 0},
-             {0, z, 0},
-             {-y * y, 0, 1},
-             {2 * z * z - y * y, 0, -1}}};
 }
 
 /// Sum over all rows, by slices, of row(y, z) -> array: the same bits for any number of threads.
@@ -48,7 +34,8 @@ auto sum_rows(const Dims& d, Row&& row)
 
 }  // namespace
 
-Harmonics::Harmonics(const Grid& grid, const VolumeF& squared_weight) : grid_(grid), position_(grid.dims.nx)
+LowOrderField::LowOrderField(const Grid& grid, const VolumeF& squared_weight, LowOrder kind)
+    : grid_(grid), kind_(kind), position_(grid.dims.nx)
 {
     const Dims& d = grid.dims;
     for (std::size_t x = 0; x < d.nx; ++x) position_[x] = static_cast<float>(coordinate(x, d.nx, grid.voxel_mm[0]));
@@ -63,13 +50,12 @@ Harmonics::Harmonics(const Grid& grid, const VolumeF& squared_weight) : grid_(gr
                 term *= position;
             }
         }
-        const auto [yy, zz] = yz(y, z);
-        const auto harmonic = along_row(yy, zz);
+        const auto polynomial = along_row(y, z);
         std::array<double, n * n> sums{};
         for (std::size_t i = 0; i < n; ++i)
             for (std::size_t j = 0; j <= i; ++j)
                 for (std::size_t a = 0; a < 3; ++a)
-                    for (std::size_t b = 0; b < 3; ++b) sums[i * n + j] += harmonic[i][a] * harmonic[j][b] * power[a + b];
+                    for (std::size_t b = 0; b < 3; ++b) sums[i * n + j] += polynomial[i][a] * polynomial[j][b] * power[a + b];
         return sums;
     });
     // The ridge keeps a slab of one slice solvable: directions without data get coefficient 0.
@@ -83,12 +69,23 @@ Harmonics::Harmonics(const Grid& grid, const VolumeF& squared_weight) : grid_(gr
     }
 }
 
-std::array<double, 2> Harmonics::yz(std::size_t y, std::size_t z) const
+std::array<std::array<double, 3>, n> LowOrderField::along_row(std::size_t row, std::size_t slice) const
 {
-    return {coordinate(y, grid_.dims.ny, grid_.voxel_mm[1]), coordinate(z, grid_.dims.nz, grid_.voxel_mm[2])};
+    const double y = coordinate(row, grid_.dims.ny, grid_.voxel_mm[1]), z = coordinate(slice, grid_.dims.nz, grid_.voxel_mm[2]);
+    const double trace = kind_ == LowOrder::quadratic ? 1.0 : 0.0;
+    return {{{1, 0, 0},
+             {0, 1, 0},
+             {y, 0, 0},
+             {z, 0, 0},
+             {0, y, 0},
+             {y * z, 0, 0},
+             {0, z, 0},
+             {-y * y, 0, 1},
+             {2 * z * z - y * y, 0, -1},
+             {trace * (y * y + z * z), 0, trace}}};
 }
 
-Harmonics::Coefficients Harmonics::row_moments(std::size_t y, std::size_t z, const float* squared_weight,
+LowOrderField::Coefficients LowOrderField::row_moments(std::size_t y, std::size_t z, const float* squared_weight,
                                                const float* field) const
 {
     const float* position = positions();
@@ -101,14 +98,13 @@ Harmonics::Coefficients Harmonics::row_moments(std::size_t y, std::size_t z, con
         m1 += value * p;
         m2 += value * p * p;
     }
-    const auto [yy, zz] = yz(y, z);
-    const auto harmonic = along_row(yy, zz);
+    const auto polynomial = along_row(y, z);
     Coefficients sums;
-    for (std::size_t i = 0; i < n; ++i) sums[i] = harmonic[i][0] * m0 + harmonic[i][1] * m1 + harmonic[i][2] * m2;
+    for (std::size_t i = 0; i < n; ++i) sums[i] = polynomial[i][0] * m0 + polynomial[i][1] * m1 + polynomial[i][2] * m2;
     return sums;
 }
 
-Harmonics::Coefficients Harmonics::fit(const Coefficients& moments) const
+LowOrderField::Coefficients LowOrderField::fit(const Coefficients& moments) const
 {
     Coefficients c = moments;
     for (std::size_t i = 0; i < n; ++i) {
@@ -122,20 +118,19 @@ Harmonics::Coefficients Harmonics::fit(const Coefficients& moments) const
     return c;
 }
 
-Harmonics::Coefficients Harmonics::fit(const VolumeF& field, const VolumeF& squared_weight) const
+LowOrderField::Coefficients LowOrderField::fit(const VolumeF& field, const VolumeF& squared_weight) const
 {
     return fit(sum_rows(grid_.dims, [&](std::size_t y, std::size_t z) {
         return row_moments(y, z, &squared_weight(0, y, z), &field(0, y, z));
     }));
 }
 
-std::array<float, 3> Harmonics::row_polynomial(const Coefficients& c, std::size_t y, std::size_t z) const
+std::array<float, 3> LowOrderField::row_polynomial(const Coefficients& c, std::size_t y, std::size_t z) const
 {
-    const auto [yy, zz] = yz(y, z);
-    const auto harmonic = along_row(yy, zz);
+    const auto polynomial = along_row(y, z);
     std::array<double, 3> p{};
     for (std::size_t i = 0; i < n; ++i)
-        for (std::size_t a = 0; a < 3; ++a) p[a] += c[i] * harmonic[i][a];
+        for (std::size_t a = 0; a < 3; ++a) p[a] += c[i] * polynomial[i][a];
     return {static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2])};
 }
 
