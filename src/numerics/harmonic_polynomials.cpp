@@ -6,19 +6,11 @@
 
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/core/parallel.hpp"
+#include "qsmpi/core/vector.hpp"
 
 namespace qsmpi::numerics {
-namespace {
 
-double dot(const Vec3& a, const Vec3& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
-
-Vec3 cross(const Vec3& a, const Vec3& b)
-{
-    return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
-}
-
-}  // namespace
-
+using namespace vector;
 HarmonicPolynomials::HarmonicPolynomials(const Grid& whole, const Box& box, int order, const UnitVector& axis_ijk, double curvature)
     : order_(order), sign_(curvature < 0.0 ? -1.0 : 1.0)
 {

@@ -4,12 +4,14 @@
 #include <vector>
 
 #include "qsmpi/core/units.hpp"
+#include "qsmpi/core/vector.hpp"
 #include "random.hpp"
 
 namespace qsmpi::simulation {
 namespace {
 
 using enum Tissue;
+using namespace vector;
 using Axes = std::array<Vec3, 3>;
 
 constexpr std::array<TissueValues, n_tissues> typical_values{{
@@ -35,14 +37,7 @@ constexpr std::array<TissueValues, n_tissues> typical_values{{
 /// How strongly the iron of a tissue follows age.
 constexpr std::array<double, n_tissues> iron_share{0, 0, 0, 0, 1, 1, 1, 0.3, 1, 1, 1};
 
-Vec3 operator+(const Vec3& a, const Vec3& b) { return {a[0] + b[0], a[1] + b[1], a[2] + b[2]}; }
-Vec3 operator*(double s, const Vec3& a) { return {s * a[0], s * a[1], s * a[2]}; }
-double dot(const Vec3& a, const Vec3& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 Vec3 unit(const Vec3& a) { return 1.0 / std::sqrt(dot(a, a)) * a; }
-Vec3 cross(const Vec3& a, const Vec3& b)
-{
-    return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
-}
 
 /// Axes turned by an angle about x (nod), y (tilt) or z (turn).
 Axes turned(std::size_t axis, double degrees)
