@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <iostream>
 #include <new>
@@ -125,4 +126,8 @@ int report_exception(const std::string& command)
 
 }  // namespace qsmpi::apps
 
-int main(int argc, char** argv) { return qsmpi::apps::main_of(argc, argv); }
+int main(int argc, char** argv)
+{
+    std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit of file sizes then fails with EFBIG, and says where
+    return qsmpi::apps::main_of(argc, argv);
+}

@@ -42,6 +42,40 @@ void make_parent_folders(const fs::path& file)
     if (error) throw_io_error("create the folder", file.parent_path(), error.value());
 }
 
+/// The file that a name stands for: links are followed, also one to a file that is not there yet.
+fs::path without_links(fs::path file)
+{
+    constexpr int most_links = 40;  // as many as the kernel follows
+    std::error_code error;
+    for (int i = 0; fs::is_symlink(file, error); ++i) {
+        if (i == most_links) throw_io_error("write", file, ELOOP);
+        file = file.parent_path() / fs::read_symlink(file);
+    }
+    return file;
+}
+
+/// A pipe, a terminal, /dev/null: what may be written to, but must not be replaced by a file.
+bool is_special(const fs::path& file)
+{
+    std::error_code error;
+    return fs::is_other(fs::status(file, error));
+}
+
+void write_into(const fs::path& special, std::span<const std::span<const std::byte>> parts)
+{
+    Descriptor out(special, O_WRONLY, "write");
+    for (const auto& part : parts) out.write(part);
+    out.close();
+}
+
+/// Gives a complete file on the same file system its final name.
+void rename_on_disk(const fs::path& temporary, const fs::path& file)
+{
+    if (::rename(temporary.c_str(), file.c_str()) != 0) throw_io_error("rename to", file, errno);
+    const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+    Descriptor(folder, O_RDONLY | O_DIRECTORY, "flush the folder").flush_to_disk();
+}
+
 }  // namespace
 
 fs::path temporary_name(const fs::path& file)
@@ -49,8 +83,10 @@ fs::path temporary_name(const fs::path& file)
     return file.string() + ".tmp." + std::to_string(::getpid());
 }
 
-void write_parts_atomic(const fs::path& file, std::span<const std::span<const std::byte>> parts)
+void write_parts_atomic(const fs::path& name, std::span<const std::span<const std::byte>> parts)
 {
+    const fs::path file = without_links(name);
+    if (is_special(file)) return write_into(file, parts);
     make_parent_folders(file);
     const fs::path temporary = temporary_name(file);
     try {
@@ -58,9 +94,7 @@ void write_parts_atomic(const fs::path& file, std::span<const std::span<const st
         for (const auto& part : parts) out.write(part);
         out.flush_to_disk();
         out.close();
-        if (::rename(temporary.c_str(), file.c_str()) != 0) throw_io_error("rename to", file, errno);
-        const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-        Descriptor(folder, O_RDONLY | O_DIRECTORY, "flush the folder").flush_to_disk();
+        rename_on_disk(temporary, file);
     } catch (...) {
         ::unlink(temporary.c_str());
         throw;
@@ -81,9 +115,7 @@ void publish(const fs::path& temporary, const fs::path& final_name)
 {
     make_parent_folders(final_name);
     Descriptor(temporary, O_RDONLY, "publish").flush_to_disk();
-    if (::rename(temporary.c_str(), final_name.c_str()) != 0) throw_io_error("rename to", final_name, errno);
-    const fs::path folder = final_name.has_parent_path() ? final_name.parent_path() : fs::path(".");
-    Descriptor(folder, O_RDONLY | O_DIRECTORY, "flush the folder").flush_to_disk();
+    rename_on_disk(temporary, final_name);
 }
 
 std::string read_file(const fs::path& file)
@@ -111,8 +143,9 @@ std::size_t remove_stale_temporaries(const fs::path& folder)
     for (; !error && i != end; i.increment(error)) {
         const pid_t pid = owner_of(i->path().filename().string());
         std::error_code ignored;
-        if (pid == 0 || is_alive(pid) || !i->is_regular_file(ignored)) continue;
-        if (fs::remove(i->path(), ignored)) ++removed;
+        if (pid == 0 || is_alive(pid) || i->is_symlink(ignored)) continue;
+        if (i->is_directory(ignored)) i.disable_recursion_pending();
+        if (fs::remove_all(i->path(), ignored) > 0) ++removed;
     }
     return removed;
 }

@@ -17,6 +17,7 @@ void throw_io_error(const char* purpose, const std::filesystem::path& file, int 
     const char* remedy = "";
     if (cause == ENOSPC) remedy = "; free some space or choose another output folder";
     if (cause == EDQUOT) remedy = "; your quota is used up: free some space or choose another output folder";
+    if (cause == EFBIG) remedy = "; files may grow no larger here: raise the limit (ulimit -f) or choose another output folder";
     if (cause == EACCES || cause == EPERM || cause == EROFS) remedy = "; check the permissions";
     throw IoError(str("cannot ", purpose, " ", file.string(), ": ", std::strerror(cause), remedy));
 }

@@ -37,7 +37,7 @@ bool mentions(std::string_view text, std::string_view what) { return text.find(w
 
 bool says_disk_refuses(std::string_view message)
 {
-    const std::array errors{ENOSPC, EDQUOT, EROFS};
+    const std::array errors{ENOSPC, EDQUOT, EROFS, EFBIG};
     return std::any_of(errors.begin(), errors.end(), [&](int e) { return mentions(message, std::strerror(e)); });
 }
 

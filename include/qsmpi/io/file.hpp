@@ -9,6 +9,7 @@ namespace qsmpi::io
 {
 
 /// Writes the whole file under `<file>.tmp.<pid>`, flushes it to disk, renames it. Creates parent folders.
+/// A link is followed: what it leads to is replaced. A pipe or a device is written into and stays what it is.
 /// @throws IoError naming the file and the cause (disk full, permission); the temporary file is removed
 void write_file_atomic(const std::filesystem::path& file, std::string_view content);
 void write_file_atomic(const std::filesystem::path& file, std::span<const std::byte> content);
@@ -22,7 +23,7 @@ void publish(const std::filesystem::path& temporary, const std::filesystem::path
 /// The whole content of a file.
 /// @throws IoError if it cannot be opened or read
 [[nodiscard]] std::string read_file(const std::filesystem::path& file);
-/// Removes files named *.tmp.<pid> below `folder` whose process no longer lives on this host; returns how
+/// Removes files and folders named *.tmp.<pid> below `folder` whose process no longer lives on this host; returns how
 /// many.
 std::size_t remove_stale_temporaries(const std::filesystem::path& folder);
 
