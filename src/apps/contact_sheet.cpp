@@ -17,9 +17,10 @@ std::vector<fs::path> find_maps(const fs::path& output_dir)
     std::error_code error;
     for (const fs::directory_entry& subject : fs::directory_iterator(output_dir, error)) {
         if (!subject.is_directory() || !subject.path().filename().string().starts_with("sub-")) continue;
-        for (const fs::directory_entry& file : fs::recursive_directory_iterator(subject.path())) {
-            const std::string name = file.path().filename().string();
-            if (name.ends_with("_Chimap.nii.gz") && name.find("_echo-") == std::string::npos) maps.push_back(file.path());
+        for (fs::recursive_directory_iterator file(subject.path()), end; file != end; ++file) {
+            const std::string name = file->path().filename().string();
+            if (name.starts_with(".") && file->is_directory()) file.disable_recursion_pending();  // of a job that is writing
+            if (name.ends_with("_Chimap.nii.gz") && name.find("_echo-") == std::string::npos) maps.push_back(file->path());
         }
     }
     if (error) throw IoError(str("cannot read ", output_dir.string(), ": ", error.message()));

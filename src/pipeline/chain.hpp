@@ -169,11 +169,11 @@ void inject_fault(const std::string& stage, const std::string& key);
 
 // Outputs.
 
-/// Every file of a finished job relative to the output folder; the map's sidecar, which carries the hash, comes last.
+/// Every file of a finished job relative to the output folder, sidecars before their images; the map comes last.
 [[nodiscard]] std::vector<std::filesystem::path> output_files(const JobSpec& spec);
 /// True if all outputs are there and their sidecar carries `hash`.
 [[nodiscard]] bool outputs_carry(const JobSpec& spec, const std::string& hash);
-/// Writes maps, sidecars and picture, each under a temporary name first.
+/// Writes maps, sidecars and picture, all under temporary names first.
 void publish_outputs(const Chain& chain, const std::string& hash);
 /// Sidecar of the output called `suffix` ("Chimap", "mask", "fieldmap", "desc-local_fieldmap", "desc-sigma_fieldmap",
 /// "desc-romeo_quality").

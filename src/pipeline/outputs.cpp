@@ -53,16 +53,17 @@ fs::path name_of(const io::Acquisition& acquisition, const Output& output, const
 }
 
 fs::path picture_of(const io::Acquisition& acquisition) { return name_of(acquisition, {0, "Chimap"}, ".png"); }
+fs::path main_image_of(const io::Acquisition& acquisition) { return name_of(acquisition, {0, "Chimap"}, ".nii.gz"); }
 fs::path main_sidecar_of(const io::Acquisition& acquisition) { return name_of(acquisition, {0, "Chimap"}, ".json"); }
 
 std::vector<fs::path> files_of(const io::Acquisition& acquisition, const ChainOptions& options)
 {
     std::vector<fs::path> files;
     for (const Output& output : outputs_of(acquisition, options)) {
-        files.push_back(name_of(acquisition, output, ".nii.gz"));
         files.push_back(name_of(acquisition, output, ".json"));
+        files.push_back(name_of(acquisition, output, ".nii.gz"));
     }
-    files.insert(files.end() - 1, picture_of(acquisition));
+    files.insert(files.end() - 2, picture_of(acquisition));
     return files;
 }
 
@@ -175,6 +176,27 @@ void remove_outputs_of_other_options(const JobSpec& spec)
     }
 }
 
+/// A hidden folder beside the outputs where all are complete before the first gets its final name, so that a disk that
+/// fills leaves the older ones whole. Gone with the object.
+class Staging {
+public:
+    explicit Staging(const JobSpec& spec)
+        : folder_(io::temporary_name(spec.output_dir / spec.acquisition.folder() / ("." + spec.acquisition.prefix())))
+    {
+    }
+    ~Staging()
+    {
+        std::error_code ignored;
+        fs::remove_all(folder_, ignored);
+    }
+    Staging(const Staging&) = delete;
+    Staging& operator=(const Staging&) = delete;
+    [[nodiscard]] fs::path operator/(const fs::path& file) const { return folder_ / file.filename(); }
+
+private:
+    fs::path folder_;
+};
+
 }  // namespace
 
 std::vector<fs::path> output_files(const JobSpec& spec) { return files_of(spec.acquisition, spec.options); }
@@ -205,25 +227,25 @@ bool outputs_carry(const JobSpec& spec, const std::string& hash)
 void publish_outputs(const Chain& chain, const std::string& hash)
 {
     const JobSpec& spec = chain.spec;
-    // The main sidecar says "these outputs belong together": it goes first and comes back last.
-    std::error_code ignored;
-    fs::remove(spec.output_dir / main_sidecar_of(spec.acquisition), ignored);
-    remove_outputs_of_other_options(spec);
-
-    const std::vector<Output> outputs = outputs_of(spec.acquisition, spec.options);
+    const io::Acquisition& acquisition = spec.acquisition;
+    const std::vector<Output> outputs = outputs_of(acquisition, spec.options);
+    const Staging staging(spec);
     // Compression is serial in a file, so files are written side by side.
     parallel::for_each_dynamic(outputs.size(), [&](std::size_t i) {
-        write_image(chain, outputs[i], spec.output_dir / name_of(spec.acquisition, outputs[i], ".nii.gz"));
+        write_image(chain, outputs[i], staging / name_of(acquisition, outputs[i], ".nii.gz"));
     });
-    const MapState& main = chain.maps.back();
-    io::write_three_planes_png(spec.output_dir / picture_of(spec.acquisition), *main.chi_ppm,
-                               spec.acquisition.geometry, centre_of(*chain.mask),
-                               {.low = -window_ppm, .high = window_ppm, .unit = "ppm"}, spec.acquisition.key);
+    io::write_three_planes_png(staging / picture_of(acquisition), *chain.maps.back().chi_ppm, acquisition.geometry,
+                               centre_of(*chain.mask), {.low = -window_ppm, .high = window_ppm, .unit = "ppm"}, acquisition.key);
     for (const Output& output : outputs) {
         auto text = sidecar(chain, map_of(chain, output), output.suffix, hash);
         text[hash_key] = hash;
-        io::write_file_atomic(spec.output_dir / name_of(spec.acquisition, output, ".json"), text.dump(2) + "\n");
+        io::write_file_atomic(staging / name_of(acquisition, output, ".json"), text.dump(2) + "\n");
     }
+    // The main image says "these outputs belong together": it goes first and comes back last.
+    std::error_code ignored;
+    fs::remove(spec.output_dir / main_image_of(acquisition), ignored);
+    remove_outputs_of_other_options(spec);
+    for (const fs::path& file : output_files(spec)) io::publish(staging / file, spec.output_dir / file);
 }
 
 }  // namespace qsmpi::pipeline

@@ -104,6 +104,7 @@ std::string Records::ended(const Job& job, const coordinator::JobEnded& end, con
                            .rank = end.slot.rank, .threads = end.slot.threads, .result = o.result}),
           jobs_);
     csv_is_old_ = true;
+    if (o.cause == Cause::disk) disk_message_ = o.message;
 
     std::string line = str(job.key, ' ');
     if (o.cause == Cause::none) {

@@ -36,10 +36,14 @@ public:
     void commit(double now_s);
     void finish(int exit_code, std::size_t lost_ranks);
 
+    /// What a job said whose output the disk refused; empty: none did.
+    [[nodiscard]] const std::string& disk_message() const { return disk_message_; }
+
 private:
     void write_csv();
 
     RunFiles files_;
+    std::string disk_message_;
     std::map<std::string, JobStatus> jobs_;  ///< rows of jobs.csv
     Journal journal_;
     bool csv_is_old_ = false;

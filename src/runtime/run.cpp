@@ -89,7 +89,8 @@ int coordinate(comm::Communicator& comm, const std::vector<Job>& jobs, const Run
         lost = loop.lost_ranks();
         stopped = loop.was_stopped();
         records.finish(code, lost.size());
-        if (code == exit_io) log::error("the disk refuses to be written; repair that and run again to finish");
+        if (code == exit_io)
+            log::error(str("the disk refuses to be written (", records.disk_message(), "); repair that and run again to finish"));
         if (code == exit_interrupted) log::warn("interrupted; run again to finish the rest");
         if (!lost.empty()) log::warn(str("degraded: ", lost.size(), " of ", comm.size(), " ranks were lost"));
         return code;
