@@ -7,16 +7,13 @@
 #include "phase_scaling.hpp"
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/core/units.hpp"
+#include "qsmpi/io/plausible.hpp"
 
 namespace qsmpi::io
 {
 
 namespace
 {
-
-/// Longer than any gradient echo, shorter than any echo time in milliseconds.
-constexpr double longest_echo_time_s = 0.5;
-constexpr double weakest_b0_tesla = 0.01, strongest_b0_tesla = 25.0;
 
 /// The member that speaks for an echo: its phase, else its real part, else what there is.
 const Source& speaker(const std::map<Part, Source>& parts)
@@ -38,6 +35,7 @@ std::optional<double> number_at(const nlohmann::json& value, std::size_t i)
 struct EchoTime {
     std::optional<double> seconds;
     std::string file, text;
+    bool may_be_in_a_damaged_file = false;
 };
 
 EchoTime echo_time_of(const Source& source, int number)
@@ -51,7 +49,7 @@ EchoTime echo_time_of(const Source& source, int number)
             source.member->echo > 0 ? static_cast<std::size_t>(number - 1) : source.i_volume;
         return {number_at(*found.value, i), found.file->relative, found.value->dump()};
     }
-    return {std::nullopt, source.member->sidecar.place_of("EchoTime"), ""};
+    return {std::nullopt, source.member->sidecar.place_of("EchoTime"), "", source.member->sidecar.is_damaged()};
 }
 
 std::string and_more(std::size_t n)
@@ -96,9 +94,9 @@ std::optional<double> b0_of(Draft& draft, const Sidecar& sidecar, std::string& n
     std::optional<double> nominal, precise;
     if (const auto found = sidecar.find("MagneticFieldStrength")) {
         nominal = number_at(*found.value, 0);
-        if (!nominal || !(*nominal >= weakest_b0_tesla && *nominal <= strongest_b0_tesla)) {
+        if (!nominal || !is_plausible_b0(*nominal)) {
             draft.error(found.file->relative, "MagneticFieldStrength", found.value->dump(),
-                        "expected tesla, 0.01 to 25", "write the field in tesla, or give --b0-tesla");
+                        plausible_b0, "write the field in tesla, or give --b0-tesla");
             return std::nullopt;
         }
     }
@@ -107,7 +105,7 @@ std::optional<double> b0_of(Draft& draft, const Sidecar& sidecar, std::string& n
         if (auto megahertz = number_at(*found.value, 0)) {
             if (*megahertz > 1e5) *megahertz *= 1e-6;  // some converters write hertz
             const double tesla = *megahertz / units::gamma_bar_mhz_per_t;
-            if (tesla >= weakest_b0_tesla && tesla <= strongest_b0_tesla) precise = tesla;
+            if (is_plausible_b0(tesla)) precise = tesla;
         }
     }
     if (!nominal || !precise) return nominal ? nominal : precise;
@@ -192,8 +190,10 @@ void check_echo_times(Draft& draft, const EchoTable& table)
         echo.number = number;
         echo.echo_time_s = times.back().seconds.value_or(0.0);
     }
-    std::size_t n_wrong = report_times(
-        draft, times, [](const EchoTime& t) { return !t.seconds; },
+    const auto is_lost = [](const EchoTime& t) { return !t.seconds && t.may_be_in_a_damaged_file; };
+    auto n_wrong = static_cast<std::size_t>(std::count_if(times.begin(), times.end(), is_lost));
+    n_wrong += report_times(
+        draft, times, [&](const EchoTime& t) { return !t.seconds && !is_lost(t); },
         str("no number of seconds for each of ", table.size(), " echoes"),
         "write EchoTime in seconds into the sidecar, an array for a 4-D stack");
     n_wrong += report_times(
@@ -202,6 +202,12 @@ void check_echo_times(Draft& draft, const EchoTable& table)
     n_wrong += report_times(
         draft, times, [](const EchoTime& t) { return t.seconds && !(*t.seconds > 0.0); },
         "an echo time must be above zero", "write the true echo time");
+    const auto by_time = [](const EchoTime& a, const EchoTime& b) { return *a.seconds < *b.seconds; };
+    if (n_wrong == 0 && *std::max_element(times.begin(), times.end(), by_time)->seconds < earliest_last_echo_time_s) {
+        n_wrong += report_times(
+            draft, times, [](const EchoTime&) { return true; },
+            "earlier than any gradient echo; BIDS wants seconds", "write the true echo times, in seconds");
+    }
     // A stack must have as many times as volumes: too few are missing above, too many are as suspect.
     const Source& first = speaker(table.begin()->second);
     if (const auto found = first.member->sidecar.find("EchoTime");
@@ -237,6 +243,7 @@ void check_field_strength(Draft& draft, const EchoTable& table)
         for (const auto& [part, source] : parts) {
             if (!b0) b0 = b0_of(draft, source.member->sidecar, note);
         }
+        if (!b0 && sidecar.is_damaged()) return;
         if (!b0) {
             draft.error(sidecar.place_of("MagneticFieldStrength"), "MagneticFieldStrength", "missing",
                         "the field strength is not stated, nor ImagingFrequency",
@@ -264,8 +271,6 @@ void check_geometry(Draft& draft, const EchoTable& table)
     const Geometry& want = reference->header->geometry;
     draft.acquisition.geometry = want;
     check_reference(draft, *reference);
-    const double smallest_mm =
-        std::min({want.grid.voxel_mm[0], want.grid.voxel_mm[1], want.grid.voxel_mm[2]});
     for (const Member& m : draft.members) {
         if (&m == reference || m.use != Use::used || !m.header) continue;
         const Geometry& have = m.header->geometry;
@@ -276,9 +281,8 @@ void check_geometry(Draft& draft, const EchoTable& table)
                 "convert or resample all echoes alike");
             continue;
         }
-        const double distance_mm = largest_corner_distance_mm(have.affine(), want.affine(), want.grid.dims);
-        if (!(distance_mm <= 0.05 * smallest_mm)) {
-            draft.error(m.image->relative, "affine", str(distance_mm, " mm"),
+        if (const auto distance_mm = misplacement_mm(have, want)) {
+            draft.error(m.image->relative, "affine", str(*distance_mm, " mm"),
                         "affine differs by so much at a corner from that of " + reference->image->relative,
                         "convert or resample all echoes alike");
         }

@@ -122,7 +122,8 @@ void load_sidecar(const fs::path& bids_dir, SidecarFile& file)
     } catch (const nlohmann::json::parse_error& e) {
         file.error = str("not valid JSON at byte ", e.byte);
     } catch (const nlohmann::json::exception& e) {  // a number that no double holds, for example
-        file.error = str("JSON that cannot be used: ", e.what());
+        const std::string_view said = e.what();  // "[json.exception.out_of_range.406] number overflow parsing '1e999'"
+        file.error = str("JSON that cannot be used: ", said.substr(std::min(said.find("] ") + 2, said.size())));
     } catch (const IoError& e) {
         file.error = e.what();
     }
@@ -145,6 +146,11 @@ Sidecar::Sidecar(const fs::path& bids_dir, const TreeImage& image)
                              return a->name.entities.size() > b->name.entities.size();
                          });
     }
+}
+
+bool Sidecar::is_damaged() const
+{
+    return std::any_of(files_.begin(), files_.end(), [](const SidecarFile* f) { return !f->error.empty(); });
 }
 
 Sidecar::Value Sidecar::find(std::string_view key) const

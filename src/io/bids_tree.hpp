@@ -74,6 +74,8 @@ public:
     [[nodiscard]] std::string text(std::string_view key) const;
     /// Where to look for `key`: the file that has it, else the closest sidecar, else where one should be.
     [[nodiscard]] std::string place_of(std::string_view key) const;
+    /// A file is damaged: what seems to be missing may have been in it.
+    [[nodiscard]] bool is_damaged() const;
     [[nodiscard]] const std::vector<const SidecarFile*>& files() const { return files_; }
 
 private:

@@ -1,5 +1,6 @@
 #include "qsmpi/io/geometry.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "qsmpi/core/error.hpp"
@@ -152,6 +153,14 @@ double largest_corner_distance_mm(const Affine& a, const Affine& b, const Dims& 
         if (!(squares <= largest * largest)) largest = std::sqrt(squares);
     }
     return largest;
+}
+
+std::optional<double> misplacement_mm(const Geometry& have, const Geometry& want)
+{
+    const Vec3& voxel_mm = want.grid.voxel_mm;
+    const double distance_mm = largest_corner_distance_mm(have.affine(), want.affine(), want.grid.dims);
+    if (distance_mm <= 0.05 * std::min({voxel_mm[0], voxel_mm[1], voxel_mm[2]})) return std::nullopt;
+    return distance_mm;
 }
 
 }  // namespace qsmpi::io

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "qsmpi/io/plausible.hpp"
+
 namespace qsmpi::io
 {
 
@@ -123,6 +125,15 @@ void read_geometry(const Fields& fields, const Layout& at, Geometry& geometry)
     for (std::size_t i = 0; i < 12; ++i) geometry.sform[i / 4][i % 4] = real(at.sform, i);
 }
 
+double largest_width_mm(const Geometry& geometry)
+{
+    double largest = 0.0;
+    for (int axis = 0; axis < 3; ++axis)
+        largest = std::max(largest, static_cast<double>(geometry.grid.dims[axis]) * geometry.unit_mm() *
+                                        static_cast<double>(geometry.pixdim_mm[static_cast<std::size_t>(axis)]));
+    return largest;
+}
+
 void check_geometry(const Geometry& geometry, const std::string& file)
 {
     for (std::size_t i = 0; i < 3; ++i) {
@@ -131,6 +142,23 @@ void check_geometry(const Geometry& geometry, const std::string& file)
             throw HeaderError(file, str("pixdim[", i + 1, "]"), str(size), "voxel size must be above zero",
                               "write the true voxel size in mm into the header");
         }
+        const double size_mm = static_cast<double>(size) * geometry.unit_mm();
+        // Headers round: 20 may be stored as 20.000001.
+        if (size_mm < 0.999 * smallest_voxel_mm || size_mm > 1.001 * largest_voxel_mm) {
+            throw HeaderError(file, str("pixdim[", i + 1, "]"), str(size),
+                              str("a voxel of ", size_mm, " mm, expected ", smallest_voxel_mm, " to ", largest_voxel_mm),
+                              "check the unit of lengths (xyzt_units) and write the true voxel size");
+        }
+    }
+    if (const double width_mm = largest_width_mm(geometry); width_mm < smallest_image_mm) {
+        throw HeaderError(file, "pixdim", str(geometry.pixdim_mm[0], ", ", geometry.pixdim_mm[1], ", ", geometry.pixdim_mm[2]),
+                          str("the whole image is ", width_mm, " mm wide, expected ", smallest_image_mm, " or more"),
+                          "check the unit of lengths (xyzt_units) and write the true voxel size");
+    }
+    const std::array<float, 6>& q = geometry.qform;
+    if (geometry.qform_code > 0 && !(std::hypot(q[0], q[1], q[2]) <= 1.0005F)) {
+        throw HeaderError(file, "qform (quatern_b, c, d)", str(q[0], ", ", q[1], ", ", q[2]),
+                          "no rotation: their squares sum to more than 1", "write the true orientation into the header");
     }
     const Affine a = geometry.affine();
     double columns = 1.0;

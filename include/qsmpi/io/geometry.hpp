@@ -46,5 +46,8 @@ struct Geometry {
 /// voxel 0.
 [[nodiscard]] double largest_corner_distance_mm(const Affine& a, const Affine& b, const Dims& dims,
                                                 bool without_offset = false);
+/// How far `have` places a corner of the grid from where `want` does, at most [mm]; nothing within a twentieth of a voxel,
+/// which rounding may make.
+[[nodiscard]] std::optional<double> misplacement_mm(const Geometry& have, const Geometry& want);
 
 }  // namespace qsmpi::io

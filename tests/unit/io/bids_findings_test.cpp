@@ -150,6 +150,17 @@ const std::vector<Breakage> breakages{
          set_times(b, {5, 10, 15});
      },
      {"EchoTime = 5", "milliseconds", "seconds", "divide it by 1000"}},
+    {"EchoTimesInMicroseconds",
+     [](const BidsBuilder& b) {
+         set_times(b, {5e-6, 10e-6, 15e-6});
+     },
+     {"EchoTime = 5e-06", "(and 2 more)", "earlier than any gradient echo", "seconds"}},
+    {"EchoTimeNoDoubleHolds",
+     [](const BidsBuilder& b) { test::write_bytes(b.root() / (phase(2) + ".json"), "{\"EchoTime\": 1e999}"); },
+     {"echo-2_part-phase_MEGRE.json: JSON that cannot be used: number overflow parsing '1e999'"}},
+    {"VoxelOfAMetre",
+     [](const BidsBuilder& b) { b.image(mag(1) + ".nii.gz", {.pixdim = {1000, 1, 1}}, any_phase()); },
+     {"pixdim[1] = 1000", "xyzt_units"}},
     {"EchoTimeNegative",
      [](const BidsBuilder& b) {
          set_times(b, {-.005, .01, .015});

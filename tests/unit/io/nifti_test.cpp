@@ -244,6 +244,9 @@ TEST(Nifti, AbsurdHeadersAreNamedByFieldAndValue)
     EXPECT_PRED2(has, message({.sform = std::vector<double>(12, 0.0)}), "singular");
     EXPECT_PRED2(has, message({.qform_code = 1, .sform_code = 0, .qform = {std::nan(""), 0, 0, 0, 0, 0}}),
                  "qform");
+    EXPECT_PRED2(has, message({.qform_code = 1, .sform_code = 0, .qform = {1, 1, 1, 0, 0, 0}}), "quatern_b, c, d) = 1, 1, 1");
+    EXPECT_EQ(message({.qform_code = 0, .sform_code = 1, .qform = {1, 1, 1, 0, 0, 0}}), "accepted");
+    EXPECT_EQ(message({.qform_code = 1, .sform_code = 0, .qform = {0.6, 0.8, 1e-3, 0, 0, 0}}), "accepted");
     write_bytes(file, "");
     EXPECT_THROW((void)read_nifti_header(file), InputError);
     EXPECT_THROW((void)read_nifti_header(folder.path() + "/none.nii"), IoError);
