@@ -228,20 +228,53 @@ Image read_image(const fs::path& file)
     return {std::move(data), std::move(header)};
 }
 
-Mask read_mask(const fs::path& file)
+namespace
 {
-    const Image image = read_image(file);
+
+Mask mask_of(const VolumeF& volume, const fs::path& file)
+{
     const auto is_fraction = [](float v) { return v > 0.0f && v < 1.0f; };
-    if (std::any_of(image.data.begin(), image.data.end(), is_fraction))
+    if (std::any_of(volume.begin(), volume.end(), is_fraction))
         log::warn(str(file.string(), ": holds values between 0 and 1; all that is not 0 counts as mask: make it 0 and 1"));
-    Mask mask(image.data.grid());
+    Mask mask(volume.grid());
     parallel::for_blocks(mask.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
-            const float value = image.data[i];
+            const float value = volume[i];
             mask[i] = value != 0.0f && value == value ? 1 : 0;  // NaN is outside
         }
     });
     return mask;
+}
+
+}  // namespace
+
+Mask read_mask(const fs::path& file)
+{
+    return mask_of(read_image(file).data, file);
+}
+
+void require_place(const fs::path& file, const NiftiHeader& header, const Geometry& geometry, const std::string& whose)
+{
+    const Dims &have = header.geometry.grid.dims, &want = geometry.grid.dims;
+    require(have == want, str(file.string(), ": has ", have.nx, "x", have.ny, "x", have.nz, " voxels, but ", whose, " ",
+                              want.nx, "x", want.ny, "x", want.nz, "; resample it to ", whose));
+    if (const auto distance_mm = misplacement_mm(header.geometry, geometry))
+        throw InputError(str(file.string(), ": affine differs by ", *distance_mm, " mm at a corner from that of ", whose,
+                             "; resample it to ", whose));
+}
+
+VolumeF read_image_on(const fs::path& file, const Geometry& geometry, const std::string& whose)
+{
+    const Image image = read_image(file);
+    require_place(file, image.header, geometry, whose);
+    VolumeF volume(geometry.grid);
+    std::copy_n(image.data.data(), volume.size(), volume.data());
+    return volume;
+}
+
+Mask read_mask_on(const fs::path& file, const Geometry& geometry, const std::string& whose)
+{
+    return mask_of(read_image_on(file, geometry, whose), file);
 }
 
 }  // namespace qsmpi::io

@@ -29,13 +29,7 @@ std::optional<std::vector<int>> labels_in(std::string_view text)
 
 VolumeF read_region(const Chain& chain, const ReferenceFile& reference)
 {
-    const io::Image image = io::read_image(reference.file);
-    const Dims &have = image.data.dims(), &want = chain.grid().dims;
-    require(have == want, str("reference ", reference.file.string(), " is ", have.nx, "x", have.ny, "x", have.nz,
-                              ", but the scan is ", want.nx, "x", want.ny, "x", want.nz, ": resample it to the scan"));
-    // Voxel sizes in two headers may differ in the last digit; the scan's count.
-    VolumeF region(chain.grid());
-    std::copy_n(image.data.data(), region.size(), region.data());
+    VolumeF region = io::read_image_on(reference.file, chain.spec.acquisition.geometry, "the scan");
     return reference.labels.empty() ? std::move(region) : inversion::region_of_labels(region, reference.labels);
 }
 

@@ -16,6 +16,8 @@ namespace {
 
 constexpr float largest_weight = 3.0f;
 constexpr float smallest_weight = 0.05f;
+// No map that anyone could use comes out of fewer.
+constexpr std::size_t fewest_voxels = 100;
 // A mask with more unknown voxels than this is worth a warning.
 constexpr double unknown_fraction_limit = 0.05;
 // Another object whose core is at least this part of the mask's was scanned on purpose, unlike the muscles of the neck.
@@ -51,19 +53,6 @@ MeanSum sum_of_reliability(const VolumeF& sigma_hz, const Mask& mask)
     });
 }
 
-Mask users_mask(const Chain& chain, const std::filesystem::path& file)
-{
-    Mask mask = io::read_mask(file);
-    const Dims& want = chain.grid().dims;
-    require(mask.dims() == want, str("mask ", file.string(), " is ", mask.dims().nx, "x", mask.dims().ny, "x",
-                                     mask.dims().nz, ", but the scan is ", want.nx, "x", want.ny, "x", want.nz,
-                                     ": resample the mask to the scan"));
-    // Voxel sizes in two headers may differ in the last digit; the scan's count.
-    Mask on_grid(chain.grid());
-    std::copy_n(mask.data(), mask.size(), on_grid.data());
-    return on_grid;
-}
-
 /// The mask before the final erosion, and how many voxels its parts had.
 mask::Evaluated make_mask(const Chain& chain)
 {
@@ -72,7 +61,9 @@ mask::Evaluated make_mask(const Chain& chain)
     mask::Inputs inputs{.grid = chain.grid(), .quality = chain.quality.get(), .magnitude = chain.magnitude_rss.get(),
                         .r2star_per_s = chain.r2star_per_s.get()};
     inputs.brain.quality_threshold = o.mask_quality_threshold;
-    inputs.read_file = [&](const std::string& file) { return users_mask(chain, file_of(chain.spec, file)); };
+    inputs.read_file = [&](const std::string& file) {
+        return io::read_mask_on(file_of(chain.spec, file), chain.spec.acquisition.geometry, "the scan");
+    };
     return mask::evaluate(mask::parse_expression(o.mask), inputs);
 }
 
@@ -83,11 +74,17 @@ bool is_automatic(const std::vector<mask::Part>& parts)
     return parts.size() == 1 && (is(mask::SourceKind::automatic) || is(mask::SourceKind::compact));
 }
 
-/// Why nothing is left, and what to do.
-std::string why_empty(const Chain& chain, const std::vector<mask::Part>& parts)
+std::string counts_of(const std::vector<mask::Part>& parts)
 {
     std::string counts;
     for (const mask::Part& part : parts) counts += str(counts.empty() ? "" : "; ", part.text, ": ", part.voxels, " voxels");
+    return counts;
+}
+
+/// Why nothing is left, and what to do.
+std::string why_empty(const Chain& chain, const std::vector<mask::Part>& parts)
+{
+    const std::string counts = counts_of(parts);
     const double erosion_mm = chain.spec.options.mask_erosion_mm;
     if (parts.back().voxels > 0)
         return str("the mask is empty: its ", parts.back().voxels, " voxels lie within mask_erosion_mm = ", erosion_mm,
@@ -184,6 +181,8 @@ void run_mask(Chain& chain)
     auto mask = std::make_shared<Mask>(erosion_mm > 0.0 ? numerics::erode(made.mask, erosion_mm) : std::move(made.mask));
     const std::size_t n = numerics::count(*mask);
     if (n == 0) throw NumericalError(why_empty(chain, made.parts));
+    require(n >= fewest_voxels, str("the mask has only ", n, n == 1 ? " voxel (" : " voxels (", counts_of(made.parts),
+                                    "), at least ", fewest_voxels, " are needed; give a mask of the whole object"));
     if (made.parts.size() > 1)
         for (const mask::Part& part : made.parts) log::info(str("mask: ", part.text, ": ", part.voxels, " voxels"));
     const double millilitres = static_cast<double>(n) * chain.grid().voxel_mm3() / 1000.0;

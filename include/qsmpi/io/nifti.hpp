@@ -55,6 +55,15 @@ struct Image {
 /// Nonzero voxels of a 3-D file.
 [[nodiscard]] Mask read_mask(const std::filesystem::path& file);
 
+/// @throws InputError if an image has another shape than `whose` ("the scan") or lies elsewhere
+void require_place(const std::filesystem::path& file, const NiftiHeader& header, const Geometry& geometry,
+                   const std::string& whose);
+/// The same of a file that must lie where another image does, `whose` ("the scan"); on its grid, for headers may round voxel
+/// sizes differently.
+/// @throws InputError if shape or place differ
+[[nodiscard]] VolumeF read_image_on(const std::filesystem::path& file, const Geometry& geometry, const std::string& whose);
+[[nodiscard]] Mask read_mask_on(const std::filesystem::path& file, const Geometry& geometry, const std::string& whose);
+
 /// Writes a NIfTI-1 file (gzip when the name ends in .gz, deterministic bytes), atomically: temporary name,
 /// fsync, rename. Geometry is written verbatim: sform, qform, codes and pixdim equal those read.
 void write_nifti(const std::filesystem::path& file, const VolumeF& volume, const Geometry& geometry,
