@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <string_view>
 
 #include "nifti_reader.hpp"
 #include "phase_scaling.hpp"
@@ -117,6 +118,28 @@ std::string percent(std::size_t part, std::size_t whole)
     return str(std::round(1000.0 * static_cast<double>(part) / static_cast<double>(whole)) / 10.0, " %");
 }
 
+bool is_error(const Finding& f)
+{
+    return f.severity == Severity::error;
+}
+
+bool has_error(const std::vector<Finding>& findings)
+{
+    return std::any_of(findings.begin(), findings.end(), is_error);
+}
+
+/// The same for all echoes, whose proportions are their decay.
+int exponent_of_magnitudes(const std::vector<Task>& tasks)
+{
+    double largest = 0.0;
+    for (const Task& task : tasks) {
+        const Statistics& s = task.statistics;
+        if (task.is_phase || !(s.low <= s.high)) continue;
+        largest = std::max({largest, std::abs(static_cast<double>(s.low)), std::abs(static_cast<double>(s.high))});
+    }
+    return exponent_for_magnitude(largest);
+}
+
 /// Finite values, but all the same: an image that holds nothing.
 bool holds_nothing(const Task& task)
 {
@@ -141,12 +164,35 @@ void judge(const Task& task, const std::string& key, bool dispensable, std::vect
                             "leave them out by a mask"});
     }
     if (s.n_finite == 0) return;
+    if (task.what == std::string_view("magnitude") && s.low < 0.0f && s.high <= 0.0f) {
+        findings.push_back({Severity::error, key, file, task.what, str(s.low, "..", s.high), "no voxel is above zero, as a magnitude is",
+                            "convert the image again, or name it by what it is"});
+        return;
+    }
     if (!holds_nothing(task)) return;
     const bool zeros = s.low == 0.0f;
     const std::string problem = zeros ? "all voxels are zero" : "all voxels are equal";
     findings.push_back({dispensable ? Severity::warning : Severity::error, key, file, task.what,
                         zeros ? "0" : str(s.low), problem + (dispensable ? ": the echo gets no weight" : ""),
                         "convert the image again"});
+}
+
+/// Pooled ranges hide an echo that was stored in another way than the rest: its own values are a full turn of that.
+void refuse_mixed_scalings(const Acquisition& a, const std::vector<Task>& tasks, std::vector<Finding>& findings)
+{
+    Statistics all;
+    for (const Task& task : tasks) all += task.statistics;
+    const std::string pooled = convention_of_full_turn({all.low, all.high});
+    for (const Task& task : tasks) {
+        const Statistics& s = task.statistics;
+        if (!(s.low < s.high)) continue;
+        const std::string own = convention_of_full_turn({s.low, s.high});
+        if (own.empty() || own == pooled) continue;
+        findings.push_back({Severity::error, a.key, task.ref->file.string(), "phase", str(s.low, "..", s.high),
+                            str("a full turn as ", own, ", but with all echoes the phase is ",
+                                a.echoes[task.i_echo].phase_scaling.convention),
+                            "store all echoes alike, or say Units in the sidecars"});
+    }
 }
 
 /// Ranges are pooled over the echoes that share a convention: never per echo, which would break the
@@ -170,6 +216,11 @@ void settle(Acquisition& a, const std::vector<Task>& tasks, std::vector<Finding>
         echoes.push_back(task.i_echo);
         files.emplace(key, task.ref->file.string());
     }
+    std::vector<Task> settled_by_range;
+    for (const Task& task : tasks) {
+        const PhaseScaling& scaling = a.echoes[task.i_echo].phase_scaling;
+        if (task.is_phase && !scaling.settled && scaling.convention != "minmax") settled_by_range.push_back(task);
+    }
     for (const auto& [key, group] : groups) {
         const auto& [range, echoes] = group;
         std::optional<PhaseProblem> problem, doubt;
@@ -189,6 +240,7 @@ void settle(Acquisition& a, const std::vector<Task>& tasks, std::vector<Finding>
                                 "say Units in the sidecar"});
         }
     }
+    if (!has_error(findings)) refuse_mixed_scalings(a, settled_by_range, findings);
 }
 
 std::vector<Finding> judge_all(Acquisition& a, const std::vector<Task>& tasks, std::vector<Finding> findings)
@@ -201,9 +253,11 @@ std::vector<Finding> judge_all(Acquisition& a, const std::vector<Task>& tasks, s
     for (const Task& task : tasks) {
         if (task.statistics.n > 0) judge(task, a.key, some_left, findings);
     }
-    const auto is_error = [](const Finding& f) { return f.severity == Severity::error; };
     // Without every value a range says nothing.
-    if (std::none_of(findings.begin(), findings.end(), is_error)) settle(a, tasks, findings);
+    if (!has_error(findings)) settle(a, tasks, findings);
+    if (const int exponent = exponent_of_magnitudes(tasks); exponent != 0)
+        findings.push_back({Severity::warning, a.key, "", "magnitude", "",
+                            str("multiplied by 2^", exponent, ", and S0 with it: its scale is beyond what is computed with"), ""});
     for (const Finding& f : findings) {
         const std::string text = (f.field.empty() ? "" : f.field + ": ") + f.problem;
         if (is_error(f) || std::find(a.warnings.begin(), a.warnings.end(), text) != a.warnings.end())
@@ -262,9 +316,10 @@ void to_wrapped_radians(VolumeF& phase, VolumeF& magnitude, const PhaseScaling& 
     });
 }
 
-EchoData finish(StoredEcho stored, const Echo& echo)
+EchoData finish(StoredEcho stored, const Echo& echo, int exponent)
 {
     auto& [magnitude, phase, real, imaginary] = stored.parts;
+    for (VolumeF* part : {&magnitude, &real, &imaginary}) multiply_by_power_of_two(*part, exponent);
     if (phase.empty()) {
         require_same_grid(real, imaginary, "real and imaginary part");
         to_polar(real, imaginary);
@@ -315,7 +370,7 @@ std::vector<EchoData> read_echoes(Acquisition& acquisition)
     throw_errors(judge_all(acquisition, tasks, std::move(findings)));
     std::vector<EchoData> out;
     for (std::size_t e = 0; e < stored.size(); ++e)
-        out.push_back(finish(std::move(stored[e]), acquisition.echoes[e]));
+        out.push_back(finish(std::move(stored[e]), acquisition.echoes[e], exponent_of_magnitudes(tasks)));
     return out;
 }
 
@@ -334,7 +389,7 @@ EchoData read_echo(const Acquisition& acquisition, std::size_t i_echo)
         stored.parts[part_index(task, acquisition)] = std::move(volume);
     });
     throw_errors(findings);
-    return finish(std::move(stored), echo);
+    return finish(std::move(stored), echo, 0);
 }
 
 }  // namespace qsmpi::io

@@ -22,6 +22,9 @@ const char* const remedy =
     "siemens-unsigned | milliradian | "
     "degree | minmax";
 
+/// Of a turn, that wrapped integers of a whole image span: less speaks of another unit.
+constexpr double least_part_of_turn = 0.9;
+
 /// One way to store a turn: [low, high] are -pi and pi (or 0 and 2 pi), radians = slope * value + intercept.
 struct Convention {
     const char* name;
@@ -152,6 +155,12 @@ std::optional<PhaseScaling> by_range(const PhaseRange& r, const std::string& fac
 
 }  // namespace
 
+std::string convention_of_full_turn(const PhaseRange& range)
+{
+    const auto found = by_range(range, "");
+    return found ? found->convention : "";
+}
+
 const std::vector<std::string>& phase_unit_names()
 {
     static const std::vector<std::string> names{
@@ -226,6 +235,10 @@ PhaseScaling settle_phase_scaling(const PhaseScaling& scaling, const PhaseRange&
                        remedy};
             return scaling;
         }
+        const double found_span_rad = span * found->slope;
+        if (found_span_rad < least_part_of_turn * two_pi)
+            doubt = {"phase", range_text(range),
+                     str("spans ", found_span_rad, " rad as ", found->convention, ", not a full circle of 6.28"), remedy};
         return scaling.slope < 0.0 ? with_ge_sign(*found, "GE") : *found;
     }
 

@@ -43,4 +43,7 @@ struct PhaseRange {
                                                 std::optional<PhaseProblem>& problem,
                                                 std::optional<PhaseProblem>& doubt);
 
+/// The convention of which these values are one full turn, or "".
+[[nodiscard]] std::string convention_of_full_turn(const PhaseRange& range);
+
 }  // namespace qsmpi::io

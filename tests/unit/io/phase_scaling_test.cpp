@@ -189,6 +189,37 @@ TEST_F(PhaseScalingTest, TheRangeIsThatOfAllEchoesTogether)
     EXPECT_NEAR(read_echo(a, 1).phase_rad[59], 0.0, 1e-6);
 }
 
+TEST_F(PhaseScalingTest, IntegersOfAnotherTurnThanTheVendorsAreSaidToBeNarrow)
+{
+    sidecar({{"Manufacturer", "Siemens"}});
+    for (int e = 1; e <= 3; ++e) integers(e, BidsBuilder::ramp<std::int16_t>(-3143 + e, 3142));
+    settle();
+    EXPECT_EQ(errors_, "");
+    // 6284 of 8192 levels of a circle of 6.28.
+    EXPECT_THAT(warnings_, HasSubstr("phase = -3142..3142: spans 4.81977 rad as siemens, not a full circle of 6.28"));
+    EXPECT_THAT(warnings_, HasSubstr("--phase-units"));
+    for (int e = 1; e <= 3; ++e) integers(e, BidsBuilder::ramp<std::int16_t>(-4090, 4095));
+    settle();
+    EXPECT_EQ(warnings_.find("circle"), std::string::npos) << warnings_;
+}
+
+TEST_F(PhaseScalingTest, EchoesStoredInDifferentWaysAreRefused)
+{
+    for (const char* manufacturer : {"Siemens", ""}) {
+        sidecar({{"Manufacturer", manufacturer}});
+        integers(1, BidsBuilder::ramp<std::int16_t>(-3142, 3142));
+        integers(2, BidsBuilder::ramp<std::int16_t>(-4096, 4095));
+        integers(3, BidsBuilder::ramp<std::int16_t>(-4096, 4094));
+        settle();
+        EXPECT_THAT(errors_, HasSubstr("echo-1_part-phase_MEGRE.nii.gz: phase = -3142..3142: a full turn as milliradian"));
+        EXPECT_EQ(errors_.find("echo-2"), std::string::npos) << errors_;
+        // A first echo of a masked head may reach less of the circle; it fits no other convention.
+        integers(1, BidsBuilder::ramp<std::int16_t>(-2500, 2700));
+        settle();
+        EXPECT_EQ(errors_, "");
+    }
+}
+
 TEST_F(PhaseScalingTest, AnExplicitOptionOverridesTheSidecar)
 {
     sidecar({{"Units", "degC"}});
