@@ -122,8 +122,12 @@ std::optional<RecordReader::Stage> RecordReader::stage(const std::string& name) 
 
 bool RecordReader::has(const std::string& stage, const std::string& dataset) const
 {
-    return H5Lexists(file_->handle, stage.c_str(), H5P_DEFAULT) > 0 &&
-           H5Lexists(file_->handle, str(stage, "/", dataset).c_str(), H5P_DEFAULT) > 0;
+    const auto exists = [&](const std::string& name) {
+        const htri_t found = H5Lexists(file_->handle, name.c_str(), H5P_DEFAULT);
+        check_hdf5(found, str(file_->path.string(), ": ", name));
+        return found > 0;
+    };
+    return exists(stage) && exists(str(stage, "/", dataset));
 }
 
 VolumeF RecordReader::read_volume(const std::string& stage, const std::string& dataset, const Grid& grid) const

@@ -86,7 +86,13 @@ std::size_t load_finished_stages(Chain& chain, const fs::path& record, const std
 
     for (std::size_t i = 0; i < first; ++i)
         for (const Product& p : table[i].products(chain)) {
-            if (!needed_from(p, first) || (p.optional && !reader.has(table[i].name, p.name))) continue;
+            const bool needed = needed_from(p, first);
+            if (!(needed || p.published) || (p.optional && !reader.has(table[i].name, p.name))) continue;
+            if (!needed) {
+                // It is read again when it is published: too late to make it anew if it is damaged.
+                (void)reader.read_volume(table[i].name, p.name, chain.grid());
+                continue;
+            }
             if (p.volume)
                 *p.volume = std::make_shared<VolumeF>(reader.read_volume(table[i].name, p.name, chain.grid()));
             if (p.mask) *p.mask = std::make_shared<Mask>(reader.read_mask(table[i].name, p.name, chain.grid()));

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "job_support.hpp"
+#include "qsmpi/io/nifti.hpp"
 
 namespace qsmpi::pipeline {
 
@@ -87,6 +88,91 @@ TEST_F(Job, MakesADamagedRecordAgain)
         EXPECT_EQ(stages_run(spec), all_stages);
         EXPECT_TRUE(tree(spec.output_dir) == before);
     }
+}
+
+TEST_F(Job, MakesARecordAgainOfWhichOnlyAPublishedMapIsDamaged)
+{
+    const TinyScan scan;
+    JobSpec spec = scan.job();
+    stages_run(spec);
+    const VolumeF s0 = io::read_image(image_of(spec, "S0map")).data;
+    const std::string some_voxels(reinterpret_cast<const char*>(s0.data() + s0.size() / 2), 256);
+    const fs::path record = spec.output_dir / "intermediates/sub-01_run-2.h5";
+    std::string content = io::read_file(record);
+    const std::size_t at = content.find(some_voxels);
+    ASSERT_NE(at, std::string::npos);
+    content.replace(at, 100, std::string(100, '?'));
+    io::write_file_atomic(record, content);
+
+    spec.options.inversion_lambda = 0.25;  // asks for the inversion alone
+    EXPECT_EQ(stages_run(spec), all_stages);
+    EXPECT_TRUE(outputs_complete(spec));
+    const VolumeF again = io::read_image(image_of(spec, "S0map")).data;
+    EXPECT_TRUE(std::equal(s0.begin(), s0.end(), again.begin()));
+}
+
+TEST_F(Job, ADiskThatFillsWhilePublishingLeavesTheOlderOutputs)
+{
+    const TinyScan scan;
+    JobSpec spec = scan.job();
+    stages_run(spec);
+    const auto before = tree(spec.output_dir);
+    // Smaller than a map, larger than a sidecar; the record is there and not written again.
+    fs::remove(image_of(spec, "mask"));
+    const auto left = tree(spec.output_dir);
+    rlimit old{};
+    getrlimit(RLIMIT_FSIZE, &old);
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit small{8'000, old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    const JobResult result = run_job(spec);
+    setrlimit(RLIMIT_FSIZE, &old);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_EQ(result.state, "failed");
+    EXPECT_THAT(result.message, HasSubstr("File too large"));
+    EXPECT_THAT(result.message, HasSubstr(".nii.gz"));
+    EXPECT_TRUE(tree(spec.output_dir) == left);
+    stages_run(spec);
+    EXPECT_TRUE(tree(spec.output_dir) == before);
+}
+
+TEST_F(Job, AMaskOfAFewVoxelsAndAMapOfNothingAreRefused)
+{
+    const TinyScan scan;
+    JobSpec spec = scan.job();
+    const io::Geometry& geometry = scan.acquisition().geometry;
+    Mask one(geometry.grid, 0);
+    one[one.size() / 2] = 1;
+    io::write_nifti(scan.folder() / "one.nii.gz", one, geometry);
+    spec.options.mask = (scan.folder() / "one.nii.gz").string();
+    EXPECT_THAT(run_job(spec).message, HasSubstr("mask: the mask has only 1 voxel (" + spec.options.mask));
+    EXPECT_FALSE(fs::exists(image_of(spec, "Chimap")));
+
+    // A sheet that is one voxel thin holds no ball of any method: nothing is left of it.
+    Mask sheet(geometry.grid, 0);
+    const Dims& d = geometry.grid.dims;
+    for (std::size_t y = 0; y < d.ny; ++y)
+        for (std::size_t x = 0; x < d.nx; ++x) sheet(x, y, d.nz / 2) = 1;
+    io::write_nifti(scan.folder() / "sheet.nii.gz", sheet, geometry);
+    spec.options.mask = (scan.folder() / "sheet.nii.gz").string();
+    const JobResult result = run_job(spec);
+    EXPECT_EQ(result.state, "failed");
+    EXPECT_FALSE(fs::exists(image_of(spec, "Chimap")));
+}
+
+TEST_F(Job, AMaskOfAnotherPlaceIsRefused)
+{
+    const TinyScan scan;
+    JobSpec spec = scan.job();
+    io::Geometry moved = scan.acquisition().geometry;
+    for (auto& row : moved.sform) row[3] += 10.0f;
+    moved.sform_code = 1;
+    io::write_nifti(scan.folder() / "moved.nii.gz", test::ball_mask(moved.grid, 10.0), moved);
+    spec.options.mask = (scan.folder() / "moved.nii.gz").string();
+    EXPECT_THAT(run_job(spec).message, HasSubstr("moved.nii.gz: affine differs by "));
+    spec.options.mask = "magnitude";
+    spec.options.reference = (scan.folder() / "moved.nii.gz").string();
+    EXPECT_THAT(run_job(spec).message, HasSubstr("moved.nii.gz: affine differs by "));
 }
 
 TEST_F(Job, ACrashLeavesNoFileUnderAFinalName)
