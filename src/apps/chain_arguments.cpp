@@ -78,6 +78,15 @@ std::string kebab(std::string name)
     return name;
 }
 
+void require_range(const char* option, double value, const char* chain_option)
+{
+    try {
+        pipeline::require_range(str("--", option), value, chain_option);
+    } catch (const InputError& e) {
+        throw UsageError(e.what());
+    }
+}
+
 void ChainArguments::add_to(CommandLine& line)
 {
     line.group("Chain");

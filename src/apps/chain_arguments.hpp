@@ -26,6 +26,9 @@ private:
     std::list<std::pair<std::string, std::optional<std::string>>> texts_;
 };
 
+/// That a number is one that an option of the chain takes. @throws UsageError
+void require_range(const char* option, double value, const char* chain_option);
+
 /// "offset_sigma_mm" as the command line has it: "offset-sigma-mm".
 [[nodiscard]] std::string kebab(std::string name);
 /// The value of an option as it is written on the command line.

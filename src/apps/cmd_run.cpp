@@ -16,6 +16,7 @@
 #include "commands.hpp"
 #include "content_check.hpp"
 #include "group_level.hpp"
+#include "image_arguments.hpp"
 #include "qsmpi/comm/communicator.hpp"
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/io/bids.hpp"
@@ -24,6 +25,7 @@
 #include "qsmpi/pipeline/job.hpp"
 #include "qsmpi/runtime/progress.hpp"
 #include "qsmpi/runtime/run.hpp"
+#include "run_checks.hpp"
 #include "run_report.hpp"
 #include "wisdom.hpp"
 
@@ -113,10 +115,16 @@ void settle(RunArguments& a)
     one_of("--log-level", a.log_level, {"error", "warning", "info", "debug"});
     one_of("--phase-units", a.scan.phase_units,
            {"auto", "rad", "milliradian", "degree", "siemens", "siemens-unsigned", "minmax"});
-    for (const double x : {a.scan.b0_tesla, a.memory_limit_gib, a.run.deadline_s, a.run.job_timeout_s}) {
-        if (x < 0.0) throw UsageError(str("a limit is negative: ", x));
-    }
-    if (a.scan.n_echoes < 0 || a.run.threads_per_job < 0 || a.run.max_jobs < 0) throw UsageError("a count is negative");
+    if (a.scan.b0_tesla != 0.0) require_plausible_b0(a.scan.b0_tesla);
+    const auto not_negative = [](const char* option, double value) {
+        if (value < 0.0) throw UsageError(str(option, ": ", value, " is negative"));
+    };
+    not_negative("--memory-limit-gib", a.memory_limit_gib);
+    not_negative("--deadline-s", a.run.deadline_s);
+    not_negative("--job-timeout-s", a.run.job_timeout_s);
+    not_negative("--n-echoes", a.scan.n_echoes);
+    not_negative("--threads-per-job", a.run.threads_per_job);
+    not_negative("--max-jobs", a.run.max_jobs);
     if (a.run.max_attempts < 1) throw UsageError("--max-attempts: at least 1");
     take_shard(a.shard, a.run);
     const auto bare = [](std::vector<std::string>& labels, const std::string& prefix) {
@@ -171,12 +179,18 @@ int dry_run(const RunArguments& a, const pipeline::ChainOptions& options)
     io::ScanReport scan = io::scan_bids(a.bids, by_name);
     if (!all_empty(scan.acquisitions)) scan = io::scan_bids(a.bids, a.scan);
     RunReport report{{}, scan.images, scan.findings, options};
-    for (const io::Acquisition& acquisition : scan.acquisitions) report.jobs.push_back(planned(acquisition, options, false));
+    std::size_t n_fit = 0;
+    for (const io::Acquisition& acquisition : scan.acquisitions) {
+        const auto findings = check_option_files(acquisition, options);
+        report.findings.insert(report.findings.end(), findings.begin(), findings.end());
+        report.jobs.push_back(planned(acquisition, options, !findings.empty()));
+        n_fit += findings.empty() ? 1 : 0;
+    }
     std::cout << plan_text(report) << std::flush;
     std::cerr << findings_text(report.findings);
     write_report(a, report);
-    if (scan.acquisitions.empty()) return exit_input;
-    return has_error(scan.findings) ? exit_some_failed : exit_done;
+    if (n_fit == 0) return exit_input;
+    return has_error(report.findings) ? exit_some_failed : exit_done;
 }
 
 /// Acquisitions of this shard only: the others are checked by theirs.
@@ -253,7 +267,9 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
     RunReport report{{}, std::move(scan.images), std::move(scan.findings), options};
     Work work;
     std::vector<Dims> sizes;
-    for (const CheckedAcquisition& c : checked) {
+    for (CheckedAcquisition& c : checked) {
+        const auto wrong = check_option_files(c.acquisition, options);
+        c.findings.insert(c.findings.end(), wrong.begin(), wrong.end());
         report.jobs.push_back(planned(c.acquisition, options, c.refused()));
         report.findings.insert(report.findings.end(), c.findings.begin(), c.findings.end());
         if (!c.refused()) sizes.push_back(c.acquisition.geometry.grid.dims);
@@ -285,22 +301,13 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
     return work;
 }
 
-/// Results written over or between raw data would spoil both.
-void refuse_output_among_the_data(const RunArguments& a)
-{
-    const fs::path inside = fs::weakly_canonical(a.run.output_dir).lexically_relative(fs::canonical(a.bids));
-    const std::string first = inside.empty() ? ".." : inside.begin()->string();
-    if (first == "." || first.starts_with("sub-"))
-        throw InputError(str(a.run.output_dir.string(), " is part of the raw data in ", a.bids,
-                             "; name another output folder, for example ", a.bids, "/derivatives/qsmpi"));
-}
-
 /// Everything that rank 0 does. Sets `ended` once the runtime has ended communication.
 int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Communicator& comm, bool& ended)
 {
     const auto start = Clock::now();
     if (!fs::is_directory(a.bids)) throw InputError(str(a.bids, " is not a folder"));
-    refuse_output_among_the_data(a);
+    refuse_output_among_the_data(a.run.output_dir, a.bids);
+    refuse_output_in_a_file(a.run.output_dir);
     if (a.dry_run) return dry_run(a, options);
     if (a.level == "group") return group_level(a.run.output_dir);
     // Until this run ends there is no status: an earlier one must not be taken for ours.

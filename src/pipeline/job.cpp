@@ -17,6 +17,14 @@ std::string job_hash(const JobSpec& spec)
     return hasher.hex();
 }
 
+std::vector<OptionFile> option_files(const JobSpec& spec)
+{
+    std::vector<OptionFile> files;
+    for (const std::filesystem::path& file : mask_files(spec)) files.push_back({"--mask", file});
+    if (const auto reference = reference_file(spec)) files.push_back({"--reference", reference->file});
+    return files;
+}
+
 void to_json(json& j, const JobSpec& s)
 {
     j = {{"acquisition", s.acquisition},

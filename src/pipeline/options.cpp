@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <type_traits>
 
 #include <nlohmann/json.hpp>
@@ -13,6 +14,11 @@
 
 namespace qsmpi::pipeline {
 namespace {
+
+struct Range {
+    double low, high;
+    bool or_zero = false;  ///< 0 stands for a default
+};
 
 /// Calls visit(name, member) for every option: the only list of them.
 template <typename Options, typename Visit>
@@ -59,10 +65,17 @@ void require_word(const char* option, const std::string& value, const std::vecto
                          near.empty() ? "" : "; did you mean '" + near + "'?"));
 }
 
-void require_range(const char* option, double value, double low, double high)
+const std::map<std::string, Range>& ranges()
 {
-    require(std::isfinite(value) && value >= low && value <= high,
-            str(option, ": ", value, " is outside [", low, ", ", high, "]"));
+    static const std::map<std::string, Range> table{
+        {"offset_sigma_mm", {0.1, 100.0}},
+        {"mask_quality_threshold", {0.0, 1.0}},
+        {"mask_erosion_mm", {0.0, 50.0}},
+        {"background_radius_mm", {1.0, 100.0, true}},
+        {"background_rounds", {0.0, 100.0}},
+        {"inversion_lambda", {0.0, 1e6}},
+    };
+    return table;
 }
 
 // Anything with a slash or the ending of an image is a path, the rest must be a word that we know.
@@ -87,6 +100,14 @@ std::vector<std::string> option_names()
     return names;
 }
 
+void require_range(const std::string& shown_name, double value, const std::string& option)
+{
+    const auto& [low, high, or_zero] = ranges().at(option);
+    if (or_zero && value == 0.0) return;
+    require(std::isfinite(value) && value >= low && value <= high,
+            str(shown_name, ": ", value, " is outside [", low, ", ", high, "]", or_zero ? " and not 0" : ""));
+}
+
 void validate(const ChainOptions& o)
 {
     (void)preset(o.preset);
@@ -104,14 +125,11 @@ void validate(const ChainOptions& o)
     if (!is_path(o.reference)) require_word("reference", o.reference, {"mean", "csf", "none"});
     require(o.reference != "csf" || o.r2star != "off", "reference: 'csf' is found by its R2*, but r2star is off");
     (void)mask::parse_expression(o.mask);
-    require_range("offset_sigma_mm", o.offset_sigma_mm, 0.0, 100.0);
-    require_range("mask_quality_threshold", o.mask_quality_threshold, 0.0, 1.0);
-    require_range("mask_erosion_mm", o.mask_erosion_mm, 0.0, 50.0);
-    if (o.background_radius_mm != 0.0) require_range("background_radius_mm", o.background_radius_mm, 1.0, 100.0);
-    require_range("background_rounds", o.background_rounds, 0.0, 100.0);
+    for_each_option(o, [](const char* name, const auto& value) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(value)>, double>) require_range(name, value, name);
+    });
     require(o.background_rounds == std::floor(o.background_rounds),
             str("background_rounds: ", o.background_rounds, " is not a whole number of rounds"));
-    require_range("inversion_lambda", o.inversion_lambda, 0.0, 1e6);
 }
 
 void to_json(nlohmann::json& j, const ChainOptions& o)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from support import QSMPI, Case, assert_same_tree, environment, main, mpirun, read_nifti, run, tree, wait_for
+from support import QSMPI, Case, assert_same_tree, environment, main, mpirun, nifti_bytes, read_nifti, run, tree, wait_for
 
 FAST = ["--no-progress", "--inversion", "tkd", "--background", "vsharp"]
 
@@ -170,7 +170,37 @@ class Run(Case):
         bids = self.phantom(1)
         with open(self.path("out"), "w", encoding="utf-8") as file:
             file.write("in the way")
-        self.assertIn(self.path("out"), run("run", bids, self.out(), *FAST, expect=4).stderr)
+        for out in ("out", "out/below", "out/further/below"):
+            self.assertIn(self.path("out") + " is a file, not a folder", run("run", bids, self.path(out), *FAST, expect=4).stderr)
+        self.assertEqual(self.read("out"), "in the way")
+
+    def test_images_that_options_name_are_checked_before_anything_runs(self):
+        bids = self.phantom(2)
+        truth = os.path.join(bids, "derivatives/truth/sub-01/anat/sub-01_mask.nii.gz")
+        os.makedirs(self.path("masks"))
+        shutil.copy(truth, self.path("masks/01.nii.gz"))
+        mask = ["--mask", self.path("masks/{sub}.nii.gz")]
+        for more in ([], ["--dry-run"]):
+            text = run("run", bids, self.out(), *FAST, *mask, *more, expect=1).stderr
+            self.assertIn("ERROR sub-02: --mask: cannot read " + self.path("masks/02.nii.gz"), text)
+        self.assertTrue(os.path.exists(self.path("out/sub-01/anat/sub-01_Chimap.nii.gz")))
+        self.assertFalse(os.path.exists(self.path("out/sub-02")))
+        shape, values = read_nifti(truth)
+        with open(self.path("moved.nii"), "wb") as file:
+            file.write(nifti_bytes(shape, values, (4.2, 4.2, 4.2), first_x_mm=1000.0))
+        for option in ("--mask", "--reference"):
+            text = run("run", bids, self.out("other"), *FAST, option, self.path("moved.nii"), expect=3).stderr
+            self.assertIn(f"ERROR sub-01: {option}: {self.path('moved.nii')}: affine differs by", text)
+            self.assertFalse(os.path.exists(self.path("other/sub-01")))
+
+    def test_a_limit_of_file_sizes_ends_with_4_and_names_the_file(self):
+        bids = self.phantom(1)
+        text = run(command=["sh", "-c", f"ulimit -f 100; exec '{QSMPI}' run '{bids}' '{self.out()}' {' '.join(FAST)}"], expect=4).stderr
+        self.assertIn(self.out() + "/", text)
+        self.assertIn("File too large", text)
+        maps = [name for name in tree(self.out()) if name.endswith(".nii.gz")]
+        self.assertEqual(maps, [])
+        run("run", bids, self.out(), *FAST)
 
     def test_per_echo_gives_a_map_of_each_echo_and_of_all(self):
         bids = self.phantom(1)

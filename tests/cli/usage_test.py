@@ -50,11 +50,20 @@ class Usage(Case):
         self.assertIn("--shard: '4/4' is not I/N", self.refused("run", "in", "out", "--shard", "4/4"))
         self.assertIn("--max-attempts", self.refused("run", "in", "out", "--max-attempts", "0"))
 
+    def test_a_number_out_of_range_names_its_option(self):
+        for option in ("--threads-per-job", "--max-jobs", "--n-echoes", "--deadline-s", "--job-timeout-s", "--memory-limit-gib"):
+            self.assertIn(f"{option}: -1 is negative", self.refused("run", "in", "out", option, "-1"))
+        for b0 in ("-3", "3000", "1e-9"):
+            self.assertIn(f"--b0-tesla: {b0.replace('1e-9', '1e-09')}: expected tesla, 0.01 to 25",
+                          self.refused("run", "in", "out", "--b0-tesla", b0))
+        self.assertIn("offset_sigma_mm: 0 is outside", self.refused("run", "in", "out", "--offset-sigma-mm", "0"))
+
     def test_an_option_given_twice_is_an_error(self):
         self.assertIn("--b0-tesla is given 2 times", self.refused("run", "in", "out", "--b0-tesla", "3", "--b0-tesla", "7"))
 
     def test_a_folder_that_is_not_there_is_an_input_error(self):
         self.assertIn("is not a folder", self.refused("run", self.path("nothing"), self.path("out"), code=3))
+        self.assertIn("is not a folder", self.refused("status", self.path("nothing"), code=3))
 
     def test_a_file_that_is_not_there_is_an_error_that_names_it(self):
         result = run("score", self.path("truth.nii"), self.path("map.nii"), expect=None)

@@ -65,6 +65,14 @@ using StageObserver = std::function<void(const std::string& stage, double fracti
 void write_dataset_files(const std::filesystem::path& output_dir, const ChainOptions& options,
                          const std::filesystem::path& bids_dir = {});
 
+/// An image that an option names, for this acquisition.
+struct OptionFile {
+    std::string option;  ///< as on the command line: "--mask"
+    std::filesystem::path file;
+};
+/// Those of `mask` and `reference`, whether they are there or not.
+[[nodiscard]] std::vector<OptionFile> option_files(const JobSpec& spec);
+
 void to_json(nlohmann::json& j, const JobSpec& s);
 void from_json(const nlohmann::json& j, JobSpec& s);
 void to_json(nlohmann::json& j, const JobResult& r);

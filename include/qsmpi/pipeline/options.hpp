@@ -41,6 +41,9 @@ struct ChainOptions {
 /// Checks words and ranges, also against the registries of background and inversion methods.
 /// @throws InputError naming the option, its value, what is allowed and the nearest allowed word
 void validate(const ChainOptions& o);
+/// The check of one number: that the option of the chain would take `value`, whatever name it is shown under.
+/// @throws InputError naming `shown_name`, the value and the range
+void require_range(const std::string& shown_name, double value, const std::string& option);
 
 void to_json(nlohmann::json& j, const ChainOptions& o);
 /// Keys that are absent keep their value, or have that of the preset if j names one. Calls validate().

@@ -99,6 +99,10 @@ TEST(Options, ValuesOfTheWrongKindOrRangeAreRefused)
     EXPECT_THAT(refusal({{"offset_removal", "yes"}}), HasSubstr("true or false"));
     EXPECT_THAT(refusal({{"offset_sigma_mm", "7 mm"}}), HasSubstr("a number"));
     EXPECT_THAT(refusal({{"offset_sigma_mm", -1.0}}), HasSubstr("-1"));
+    EXPECT_THAT(refusal({{"offset_sigma_mm", 0.0}}), HasSubstr("offset_sigma_mm: 0 is outside [0.1, 100]"));
+    EXPECT_EQ(refusal({{"background_radius_mm", 0.0}}), "accepted");
+    EXPECT_THAT(refusal({{"background_radius_mm", 1e9}}), HasSubstr("outside [1, 100] and not 0"));
+    EXPECT_THAT(refusal({{"inversion_lambda", 1e30}}), HasSubstr("1e+30"));
     EXPECT_THAT(refusal({{"background_rounds", 2.5}}), HasSubstr("whole number"));
     EXPECT_THAT(refusal({{"inversion", 3}}), HasSubstr("a text"));
     EXPECT_THAT(refusal(json::array()), HasSubstr("object"));

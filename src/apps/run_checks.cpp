@@ -1,0 +1,42 @@
+#include "run_checks.hpp"
+
+#include "qsmpi/core/error.hpp"
+#include "qsmpi/io/nifti.hpp"
+#include "qsmpi/pipeline/job.hpp"
+
+namespace qsmpi::apps {
+
+namespace fs = std::filesystem;
+
+std::vector<io::Finding> check_option_files(const io::Acquisition& acquisition, const pipeline::ChainOptions& options)
+{
+    std::vector<io::Finding> findings;
+    for (const auto& [option, file] : pipeline::option_files({acquisition, options, {}, {}, {}, 1})) {
+        try {
+            const io::NiftiHeader header = io::read_nifti_header(file);
+            if (acquisition.geometry.grid.size() > 0) io::require_place(file, header, acquisition.geometry, "the scan");
+        } catch (const Error& e) {
+            findings.push_back({io::Severity::error, acquisition.key, "", option, "", e.what(), ""});
+        }
+    }
+    return findings;
+}
+
+void refuse_output_among_the_data(const fs::path& output_dir, const std::string& bids)
+{
+    const fs::path inside = fs::weakly_canonical(output_dir).lexically_relative(fs::canonical(bids));
+    const std::string first = inside.empty() ? ".." : inside.begin()->string();
+    if (first == "." || first.starts_with("sub-"))
+        throw InputError(str(output_dir.string(), " is part of the raw data in ", bids,
+                             "; name another output folder, for example ", bids, "/derivatives/qsmpi"));
+}
+
+void refuse_output_in_a_file(const fs::path& output_dir)
+{
+    std::error_code error;
+    fs::path there = output_dir;
+    while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+    if (!fs::is_directory(there, error)) throw IoError(str(there.string(), " is a file, not a folder; name another output folder"));
+}
+
+}  // namespace qsmpi::apps

@@ -1,0 +1,19 @@
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "qsmpi/io/bids.hpp"
+#include "qsmpi/pipeline/options.hpp"
+
+/// What is checked before a run begins, besides the data set itself.
+namespace qsmpi::apps {
+
+/// What is wrong with the images that options name, for this acquisition.
+[[nodiscard]] std::vector<io::Finding> check_option_files(const io::Acquisition& acquisition, const pipeline::ChainOptions& options);
+/// Results written over or between raw data would spoil both. @throws InputError
+void refuse_output_among_the_data(const std::filesystem::path& output_dir, const std::string& bids);
+/// The output folder or the nearest above it that is there must be one. @throws IoError
+void refuse_output_in_a_file(const std::filesystem::path& output_dir);
+
+}  // namespace qsmpi::apps
