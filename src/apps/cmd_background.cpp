@@ -1,3 +1,4 @@
+#include "chain_arguments.hpp"
 #include "cli.hpp"
 #include "commands.hpp"
 #include "image_arguments.hpp"
@@ -25,6 +26,7 @@ int cmd_background(const Arguments& arguments)
     line.option("out-mask", "FILE", out_mask, "write the voxels where the local field is valid");
     if (!line.parse(arguments)) return exit_done;
     const double ppm_per_unit = unit.ppm_per_unit();
+    require_range("radius-mm", problem.max_radius_mm, "background_radius_mm");
     const background::Method* method = nullptr;
     try {
         method = &background::method(method_name);
@@ -37,7 +39,8 @@ int cmd_background(const Arguments& arguments)
 
     io::Image field = io::read_image(field_file);
     const Mask mask = read_mask_like(mask_file, field);
-    const auto magnitude = read_optional(magnitude_file, field, "magnitude");
+    const auto magnitude = read_magnitude(magnitude_file, field);
+    check_values(field.data, field_file, mask, mask_file);
     scale(field.data, ppm_per_unit);
     problem.total_field_ppm = &field.data;
     problem.mask = &mask;
@@ -45,6 +48,7 @@ int cmd_background(const Arguments& arguments)
     problem.b0_direction_ijk = field.header.geometry.b0_direction_ijk();
     background::LocalField local = method->run(problem);
     if (cleanup == "on" || (cleanup == "auto" && method->leaves_harmonics)) background::remove_weak_harmonics(local);
+    require_not_zero(local.local_field_ppm, local.mask, "local field");
     scale(local.local_field_ppm, 1.0 / ppm_per_unit);
     io::write_nifti(out, local.local_field_ppm, field.header.geometry, "local field [" + unit.unit + "]");
     if (!out_mask.empty()) io::write_nifti(out_mask, local.mask, field.header.geometry, "mask");

@@ -1,3 +1,4 @@
+#include "chain_arguments.hpp"
 #include "cli.hpp"
 #include "commands.hpp"
 #include "image_arguments.hpp"
@@ -23,6 +24,7 @@ int cmd_invert(const Arguments& arguments)
     line.option("reference", "WORD", reference, "what is 0 ppm: mean (of the mask) | none");
     if (!line.parse(arguments)) return exit_done;
     const double ppm_per_unit = unit.ppm_per_unit();
+    require_range("lambda", lambda, "inversion_lambda");
     if (reference != "mean" && reference != "none")
         throw UsageError(str("--reference: '", reference, "' is not one of mean, none"));
     const inversion::Method* method = nullptr;
@@ -34,7 +36,8 @@ int cmd_invert(const Arguments& arguments)
 
     io::Image field = io::read_image(field_file);
     const Mask mask = read_mask_like(mask_file, field);
-    const auto magnitude = read_optional(magnitude_file, field, "magnitude");
+    const auto magnitude = read_magnitude(magnitude_file, field);
+    check_values(field.data, field_file, mask, mask_file);
     scale(field.data, ppm_per_unit);
     inversion::Problem problem;
     problem.field_ppm = &field.data;
@@ -43,6 +46,7 @@ int cmd_invert(const Arguments& arguments)
     problem.b0_direction_ijk = field.header.geometry.b0_direction_ijk();
     problem.lambda = lambda;
     inversion::Result result = method->run(problem);
+    require_not_zero(result.chi_ppm, mask, "map");
     inversion::set_reference(result.chi_ppm, mask, inversion::reference_from(reference.c_str()));
     io::write_nifti(out, result.chi_ppm, field.header.geometry, "susceptibility [ppm]");
     return exit_done;

@@ -1,6 +1,8 @@
+#include "chain_arguments.hpp"
 #include "cli.hpp"
 #include "commands.hpp"
 #include "image_arguments.hpp"
+#include "qsmpi/io/bids.hpp"
 #include "qsmpi/mask/expression.hpp"
 #include "qsmpi/mask/threshold.hpp"
 #include "qsmpi/numerics/morphology.hpp"
@@ -48,15 +50,21 @@ int cmd_mask(const Arguments& arguments)
     line.closing(mask::expression_help());
     if (!line.parse(arguments)) return exit_done;
     const mask::Node tree = parsed(expression);
-    if (erosion_mm < 0.0) throw UsageError(str("--erosion-mm: ", erosion_mm, " is negative"));
+    require_range("quality-threshold", brain.quality_threshold, "mask_quality_threshold");
+    require_range("opening-mm", brain.opening_mm, "mask_erosion_mm");
+    require_range("closing-mm", brain.closing_mm, "mask_erosion_mm");
+    require_range("erosion-mm", erosion_mm, "mask_erosion_mm");
 
-    const io::Image magnitude = io::read_image(magnitude_file);
-    const auto phase = read_optional(phase_file, magnitude, "phase");
+    io::Image magnitude = io::read_image(magnitude_file);
+    io::multiply_by_power_of_two(magnitude.data, io::exponent_for_magnitude(largest_of(magnitude.data)));
+    check_values(magnitude.data, magnitude_file, Mask(magnitude.data.grid(), 1), "");
+    const auto phase = read_optional(phase_file, magnitude);
     inputs.grid = magnitude.data.grid();
     inputs.magnitude = &magnitude.data;
     inputs.read_file = [&](const std::string& file) { return read_mask_like(file, magnitude); };
     VolumeF quality;
     if (phase) {
+        check_values(*phase, phase_file, Mask(phase->grid(), 1), "");
         quality = phase::romeo_quality(*phase, {.magnitude = &magnitude.data});
         inputs.quality = &quality;
     }
@@ -70,6 +78,7 @@ int cmd_mask(const Arguments& arguments)
         result = std::move(made.mask);
     }
     if (erosion_mm > 0.0) result = numerics::erode(result, erosion_mm);
+    require(numerics::count(result) > 0, "the mask is empty; lower --threshold-factor, erode less, or give --phase");
     io::write_nifti(out, result, magnitude.header.geometry, "mask");
     return exit_done;
 }

@@ -9,6 +9,7 @@
 
 #include "cli.hpp"
 #include "commands.hpp"
+#include "image_arguments.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/core/version.hpp"
@@ -177,6 +178,7 @@ int cmd_phantom(const Arguments& arguments)
     if (!line.parse(arguments)) return exit_done;
     if (o.subjects < 1 || o.subjects > 99'999)
         throw UsageError(str("--subjects: ", o.subjects, " is outside 1 to 99999"));
+    require_plausible_b0(o.head.b0_tesla);
     if (!o.phase_int16.empty() && o.phase_int16 != "siemens")
         throw UsageError(str("--phase-int16: '", o.phase_int16, "' is not known; siemens is"));
     const std::vector<double> dims = three_of(o.dims, "dims"), voxel_mm = three_of(o.voxel_mm, "voxel-mm");

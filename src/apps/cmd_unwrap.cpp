@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include "cli.hpp"
 #include "commands.hpp"
 #include "image_arguments.hpp"
@@ -24,15 +22,14 @@ int cmd_unwrap(const Arguments& arguments)
     if (!line.parse(arguments)) return exit_done;
     if (method != "romeo" && method != "laplacian")
         throw UsageError(str("--method: '", method, "' is not one of romeo, laplacian"));
+    if (rad_per_unit == 0.0) throw UsageError("--rad-per-unit: 0 makes all phase 0");
 
     io::Image phase = io::read_image(phase_file);
-    const auto magnitude = read_optional(magnitude_file, phase, "magnitude");
+    const auto magnitude = read_magnitude(magnitude_file, phase);
     const Mask mask = read_mask_like(mask_file, phase);
+    check_values(phase.data, phase_file, mask, mask_file);
     scale(phase.data, rad_per_unit);
-    double largest = 0.0;
-    for (const float p : phase.data.span()) {
-        if (std::isfinite(p)) largest = std::max(largest, std::abs(static_cast<double>(p)));
-    }
+    const double largest = largest_of(phase.data);
     require(largest <= 1.01 * units::pi, str(phase_file, ": phase reaches ", largest,
                                             ", wrapped phase ends at pi; give its scale by --rad-per-unit"));
     VolumeF unwrapped;

@@ -1,38 +1,76 @@
 #include "image_arguments.hpp"
 
+#include <algorithm>
+#include <cmath>
+
+#include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
+#include "qsmpi/io/bids.hpp"
+#include "qsmpi/io/plausible.hpp"
 
 namespace qsmpi::apps {
-namespace {
 
-void require_shape(const Dims& have, const Dims& want, const std::string& file)
-{
-    require(have == want, str(file, ": has ", have.nx, "x", have.ny, "x", have.nz, " voxels, but the first image ", want.nx, "x",
-                              want.ny, "x", want.nz, "; they must lie on one grid"));
-}
-
-}  // namespace
-
-std::optional<VolumeF> read_optional(const std::string& file, const io::Image& like, const char* what)
+std::optional<VolumeF> read_optional(const std::string& file, const io::Image& like)
 {
     if (file.empty()) return std::nullopt;
-    io::Image image = io::read_image(file);
-    require_shape(image.data.dims(), like.data.dims(), str(what, " ", file));
-    // Headers may round voxel sizes differently; the first image's count.
-    VolumeF volume(like.data.grid());
-    std::copy_n(image.data.data(), volume.size(), volume.data());
-    return volume;
+    return io::read_image_on(file, like.header.geometry, "the first image");
+}
+
+double largest_of(const VolumeF& volume)
+{
+    double largest = 0.0;
+    for (const float v : volume) {
+        if (std::isfinite(v)) largest = std::max(largest, std::abs(static_cast<double>(v)));
+    }
+    return largest;
+}
+
+std::optional<VolumeF> read_magnitude(const std::string& file, const io::Image& like)
+{
+    std::optional<VolumeF> magnitude = read_optional(file, like);
+    if (magnitude) io::multiply_by_power_of_two(*magnitude, io::exponent_for_magnitude(largest_of(*magnitude)));
+    return magnitude;
 }
 
 Mask read_mask_like(const std::string& file, const io::Image& like)
 {
-    Mask mask(like.data.grid(), 1);
-    if (file.empty()) return mask;
-    const Mask read = io::read_mask(file);
-    require_shape(read.dims(), like.data.dims(), "mask " + file);
-    std::copy_n(read.data(), mask.size(), mask.data());
-    return mask;
+    return file.empty() ? Mask(like.data.grid(), 1) : io::read_mask_on(file, like.header.geometry, "the first image");
+}
+
+void check_values(const VolumeF& volume, const std::string& file, const Mask& mask, const std::string& mask_file)
+{
+    std::size_t n = 0, n_finite = 0, n_not_zero = 0;
+    for (std::size_t i = 0; i < mask.size(); ++i) {
+        if (mask[i] == 0) continue;
+        ++n;
+        n_finite += std::isfinite(volume[i]) ? 1 : 0;
+        n_not_zero += std::isfinite(volume[i]) && volume[i] != 0.0F ? 1 : 0;
+    }
+    const char* const where = mask_file.empty() ? "" : " of the mask";
+    require(n > 0, str(mask_file, ": all voxels are zero; mark the voxels to use"));
+    require(n_finite > 0, str(file, ": all voxels", where, " are NaN or infinite; make the image again"));
+    require(n_not_zero > 0, str(file, ": all voxels", where, " are zero; make the image again"));
+    if (n_finite < n)
+        log::warn(str(file, ": ", n - n_finite, " of ", n, " voxels", where,
+                      " are NaN or infinite and count as not known; repair them, or leave them out by a mask"));
+}
+
+void require_not_zero(const VolumeF& result, const Mask& mask, const char* what)
+{
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < mask.size(); ++i) {
+        if (mask[i] == 0) continue;
+        if (result[i] != 0.0F) return;
+        ++n;
+    }
+    throw NumericalError(n == 0 ? str("the ", what, " is valid in no voxel: the mask is too small or too thin; give a larger one")
+                                : str("the ", what, " is 0 in all ", n, " voxels of the mask; look at mask and field"));
+}
+
+void require_plausible_b0(double b0_tesla)
+{
+    if (!io::is_plausible_b0(b0_tesla)) throw UsageError(str("--b0-tesla: ", b0_tesla, ": ", io::plausible_b0));
 }
 
 void FieldUnit::add_to(CommandLine& line)
@@ -43,9 +81,10 @@ void FieldUnit::add_to(CommandLine& line)
 
 double FieldUnit::ppm_per_unit() const
 {
+    if (b0_tesla != 0.0) require_plausible_b0(b0_tesla);
     if (unit == "ppm") return 1.0;
     if (unit != "hz") throw UsageError(str("--unit: '", unit, "' is not one of ppm, hz"));
-    if (!(b0_tesla > 0.0)) throw UsageError("--unit hz needs --b0-tesla");
+    if (b0_tesla == 0.0) throw UsageError("--unit hz needs --b0-tesla");
     return 1.0 / units::hz_per_ppm(b0_tesla);
 }
 

@@ -8,10 +8,23 @@
 /// What the commands on single images share.
 namespace qsmpi::apps {
 
-/// An image if a name was given. @throws InputError if its shape differs from that of `like`
-[[nodiscard]] std::optional<VolumeF> read_optional(const std::string& file, const io::Image& like, const char* what);
-/// The mask, or all voxels if no name was given; shape as `like`.
+/// An image if a name was given. @throws InputError if it differs from `like` in shape or place
+[[nodiscard]] std::optional<VolumeF> read_optional(const std::string& file, const io::Image& like);
+/// Largest absolute value of those that are finite.
+[[nodiscard]] double largest_of(const VolumeF& volume);
+/// The same of a magnitude, at a scale that can be computed with.
+[[nodiscard]] std::optional<VolumeF> read_magnitude(const std::string& file, const io::Image& like);
+/// The mask, or all voxels if no name was given. @throws InputError if it differs from `like` in shape or place
 [[nodiscard]] Mask read_mask_like(const std::string& file, const io::Image& like);
+
+/// Warns of voxels in the mask that are NaN or infinite; background removal and inversion take them as not known.
+/// @throws InputError naming the file if the mask is empty, or if the image is 0 or not finite in all of it
+void check_values(const VolumeF& volume, const std::string& file, const Mask& mask, const std::string& mask_file);
+/// @throws NumericalError if a result is 0 in all of the mask it is valid in
+void require_not_zero(const VolumeF& result, const Mask& mask, const char* what);
+
+/// @throws UsageError
+void require_plausible_b0(double b0_tesla);
 
 /// The unit of a field map on the command line, and the factor that makes it ppm.
 struct FieldUnit {

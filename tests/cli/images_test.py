@@ -112,6 +112,96 @@ class Sphere(Case):
         self.assertAlmostEqual(score["xsim"], 1, places=5)
 
 
+class BadImages(Case):
+    """Inputs that no result can be made of are refused by name, and nothing is written."""
+    shape = (16, 15, 14)
+
+    def setUp(self):
+        super().setUp()
+        self.write("field", lambda x, y, z: 0.1 * math.sin(x) * math.cos(y + z))
+        self.write("mask", self.inside)
+        self.write("zero", lambda x, y, z: 0.0)
+        self.write("nan", lambda x, y, z: math.nan)
+        self.write("hole", lambda x, y, z: math.nan if (x, y, z) == (8, 7, 7) else 0.1 * math.sin(x) * math.cos(y + z))
+        self.write("moved", self.inside, first_x_mm=40.0)
+        self.write("larger", self.inside, voxel_mm=(2, 2, 2))
+
+    def inside(self, x, y, z):
+        return float(math.dist((x, y, z), (8, 7, 7)) < 6)
+
+    def write(self, name, value, **place):
+        write_nifti(self.path(name + ".nii"), self.shape, value, **place)
+
+    def call(self, command, *names, expect=3):
+        """Names without a dash are files; the last one is made."""
+        text = run(command, *(n if n.startswith("-") else self.path(n + ".nii") for n in names), expect=expect).stderr
+        if expect:
+            self.assertFalse(os.path.exists(self.path("out.nii")))
+        else:
+            os.remove(self.path("out.nii"))
+        return text
+
+    def test_empty_masks_and_images_of_nothing_are_refused(self):
+        for command in ("invert", "background"):
+            self.assertIn("zero.nii: all voxels are zero; mark", self.call(command, "field", "zero", "out"))
+            self.assertIn("zero.nii: all voxels of the mask are zero", self.call(command, "zero", "mask", "out"))
+            self.assertIn("nan.nii: all voxels of the mask are NaN", self.call(command, "nan", "mask", "out"))
+        self.assertIn("zero.nii: all voxels are zero", self.call("unwrap", "zero", "out"))
+        self.assertIn("nan.nii: all voxels are NaN", self.call("unwrap", "nan", "out"))
+        self.assertIn("zero.nii: all voxels are zero; mark", self.call("unwrap", "field", "out", "--mask=" + self.path("zero.nii")))
+        self.assertIn("zero.nii: all voxels are zero", self.call("mask", "zero", "out"))
+        self.assertIn("nan.nii: all voxels are NaN", self.call("mask", "nan", "out"))
+        self.assertIn("the mask is empty", self.call("mask", "mask", "out", "--erosion-mm=20"))
+        self.assertIn("--rad-per-unit", self.call("unwrap", "field", "out", "--rad-per-unit=0", expect=2))
+
+    def test_a_result_of_nothing_is_refused(self):
+        # A sheet that is one voxel thin holds no ball.
+        self.write("sheet", lambda x, y, z: float(z == 7))
+        self.assertIn("mask", self.call("background", "field", "sheet", "out", "--method=sharp", expect=1))
+
+    def test_values_in_the_mask_that_are_not_finite_are_counted(self):
+        for command in ("invert", "background"):
+            self.assertIn("hole.nii: 1 of 895 voxels of the mask are NaN", self.call(command, "hole", "mask", "out", expect=0))
+        self.assertIn("hole.nii: 1 of 3360 voxels are NaN", self.call("unwrap", "hole", "out", "--method=laplacian", expect=0))
+
+    def test_masks_and_maps_of_another_place_are_refused(self):
+        differs = "affine differs by 40 mm at a corner"
+        for command in ("invert", "background"):
+            self.assertIn(differs, self.call(command, "field", "moved", "out"))
+            self.assertIn("affine differs by", self.call(command, "field", "larger", "out"))
+            self.assertIn(differs, self.call(command, "field", "mask", "out", "--magnitude=" + self.path("moved.nii")))
+        self.assertIn(differs, self.call("unwrap", "field", "out", "--mask=" + self.path("moved.nii")))
+        self.assertIn(differs, self.call("score", "field", "moved"))
+        self.assertIn(differs, self.call("score", "field", "field", "--mask=" + self.path("moved.nii")))
+        self.assertIn(differs, self.call("mask", "mask", "out", "--mask=otsu & " + self.path("moved.nii")))
+
+    def test_score_counts_values_that_are_not_finite_as_missing_and_says_so(self):
+        result = run("score", self.path("field.nii"), self.path("hole.nii"), "--mask", self.path("mask.nii"))
+        self.assertIn("hole.nii: 1 of 895 voxels to compare are NaN or infinite", result.stderr)
+        self.assertGreater(json.loads(result.stdout)["nrmse_percent"], 0.0)
+        self.assertIn("hole.nii: 1 voxels to compare are NaN", self.call("score", "hole", "field", "--mask=" + self.path("mask.nii")))
+        self.assertIn("zero.nii", self.call("score", "zero", "field"))
+
+    def test_settings_out_of_range_are_usage_errors(self):
+        for command, option in (("background", "--radius-mm=1e9"), ("background", "--radius-mm=-1"), ("invert", "--lambda=-1"),
+                                ("invert", "--lambda=1e30"), ("mask", "--closing-mm=1e9")):
+            names = ("field", "mask", "out") if command != "mask" else ("field", "out")
+            self.assertIn(option.split("=")[0] + ": ", self.call(command, *names, option, expect=2))
+        for b0 in ("3000", "1e-9", "-3"):
+            self.assertIn("expected tesla, 0.01 to 25",
+                          self.call("invert", "field", "mask", "out", "--unit=hz", "--b0-tesla=" + b0, expect=2))
+
+    def test_a_pipe_and_a_link_are_written_into(self):
+        os.mkfifo(self.path("pipe"))
+        os.symlink("real.json", self.path("link"))
+        with os.fdopen(os.open(self.path("pipe"), os.O_RDONLY | os.O_NONBLOCK), "rb") as pipe:
+            run("score", self.path("field.nii"), self.path("field.nii"), "--json", self.path("pipe"))
+            self.assertIn("xsim", json.loads(pipe.read()))
+        run("score", self.path("field.nii"), self.path("field.nii"), "--json", self.path("link"))
+        self.assertTrue(os.path.islink(self.path("link")))
+        self.assertIn("xsim", json.loads(self.read("real.json")))
+
+
 class Phantom(Case):
     def test_writes_a_cohort_with_its_truth(self):
         bids = self.phantom(2)

@@ -56,8 +56,8 @@ class Case(unittest.TestCase):
         return self.path(name)
 
 
-def nifti_bytes(shape, values, voxel_mm=(1, 1, 1)):
-    """A NIfTI-1 file of floats, 3-D or 4-D; values in x-fastest order."""
+def nifti_bytes(shape, values, voxel_mm=(1, 1, 1), first_x_mm=0.0):
+    """A NIfTI-1 file of floats, 3-D or 4-D; values in x-fastest order; x rises from `first_x_mm`."""
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
     struct.pack_into("<8h", header, 40, len(shape), *shape, *[1] * (7 - len(shape)))
@@ -69,16 +69,17 @@ def nifti_bytes(shape, values, voxel_mm=(1, 1, 1)):
     for i in range(3):
         row = [0.0] * 4
         row[i] = voxel_mm[i]
+        row[3] = first_x_mm if i == 0 else 0.0
         struct.pack_into("<4f", header, 280 + 16 * i, *row)
     header[344:348] = b"n+1\0"
     return bytes(header) + struct.pack(f"<{len(values)}f", *values)
 
 
-def write_nifti(path, shape, value):
-    """value(x, y, z) for each voxel."""
+def write_nifti(path, shape, value, **place):
+    """value(x, y, z) for each voxel; `place` as for nifti_bytes()."""
     values = [value(x, y, z) for z in range(shape[2]) for y in range(shape[1]) for x in range(shape[0])]
     with open(path, "wb") as file:
-        file.write(nifti_bytes(shape, values))
+        file.write(nifti_bytes(shape, values, **place))
 
 
 def read_nifti(path):
