@@ -97,7 +97,7 @@ int cmd_stage(const Arguments& arguments)
         "config.json in INPUT_DIR may give options of the chain: it goes before --preset, and the command line before it.");
     if (!line.parse(arguments)) return exit_done;
     const pipeline::Span& span = span_of(task);
-    if (threads < 0) throw UsageError("--threads: a count is negative");
+    if (threads < 0) throw UsageError(str("--threads: ", threads, " is negative"));
     if (threads > 0) parallel::set_threads(threads);
     try {
         log::set_level(log::level_from(log_level));

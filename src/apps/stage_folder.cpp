@@ -13,6 +13,7 @@
 #include "qsmpi/io/bids.hpp"
 #include "qsmpi/io/file.hpp"
 #include "qsmpi/io/nifti.hpp"
+#include "qsmpi/io/plausible.hpp"
 
 namespace qsmpi::apps {
 namespace {
@@ -25,9 +26,6 @@ constexpr const char* params_name = "params.json";
 constexpr const char* config_name = "config.json";
 constexpr const char* mask_name = "mask.nii.gz";
 constexpr const char* magnitude_name = "magnitude.nii.gz";
-/// Longer than any gradient echo, shorter than any echo time in milliseconds.
-constexpr double longest_echo_time_s = 0.5;
-constexpr double strongest_b0_tesla = 25.0;
 /// Relative difference of voxel sizes that rounding may make.
 constexpr double voxel_tolerance = 0.01;
 constexpr double unit_vector_tolerance = 0.01;
@@ -83,10 +81,12 @@ std::optional<std::vector<double>> numbers(const json& params, const char* key, 
 void check_echo_times(const std::vector<double>& echo_times_s, const json& given, Problems& problems)
 {
     const auto [low, high] = std::minmax_element(echo_times_s.begin(), echo_times_s.end());
-    if (*high > longest_echo_time_s)
+    if (*high > io::longest_echo_time_s)
         problems.add(params_name, "TE", given.dump(), "looks like milliseconds; seconds are wanted", "divide it by 1000");
     else if (*low <= 0.0)
         problems.add(params_name, "TE", given.dump(), "an echo time is not positive", "give it in seconds");
+    else if (*high < io::earliest_last_echo_time_s)
+        problems.add(params_name, "TE", given.dump(), "earlier than any gradient echo; seconds are wanted", "give it in seconds");
     else if (std::adjacent_find(echo_times_s.begin(), echo_times_s.end(), std::greater_equal<>()) != echo_times_s.end())
         problems.add(params_name, "TE", given.dump(), "echo times do not rise", "sort echoes and times, the shortest first");
 }
@@ -102,11 +102,27 @@ void check_voxel_size(const std::vector<double>& voxel_mm, const json& given, co
     }
 }
 
+/// "line 2, column 7", of a byte counted from 1.
+std::string place_in(const std::string& text, std::size_t byte)
+{
+    const std::string before = text.substr(0, byte == 0 ? 0 : byte - 1);
+    const std::size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
+    return str("line ", 1 + std::count(before.begin(), before.end(), '\n'), ", column ", before.size() - line_start + 1);
+}
+
 json read_object(const fs::path& folder, const char* name, Problems& problems)
 {
-    json content = json::parse(io::read_file(folder / name), nullptr, false);
-    if (content.is_object()) return content;
-    problems.add(name, "", "", content.is_discarded() ? "is not JSON" : "is not a JSON object", "write { \"key\": value, ... }");
+    const std::string text = io::read_file(folder / name);
+    std::string problem = "is not a JSON object";
+    try {
+        json content = json::parse(text);
+        if (content.is_object()) return content;
+    } catch (const json::parse_error& e) {
+        problem = str("is not JSON at ", place_in(text, e.byte));
+    } catch (const json::exception&) {
+        problem = "holds a number that is too large";
+    }
+    problems.add(name, "", "", problem, "write { \"key\": value, ... }, numbers without NaN or Infinity");
     return json::object();
 }
 
@@ -121,9 +137,8 @@ void read_params(const fs::path& folder, pipeline::SpanInput& input, Problems& p
     }
     if (const auto b0 = numbers(params, "B0", 1, "the field strength in tesla", problems)) {
         input.b0_tesla = b0->front();
-        if (!(input.b0_tesla > 0.0 && input.b0_tesla <= strongest_b0_tesla))
-            problems.add(params_name, "B0", params["B0"].dump(), str("is outside 0 to ", strongest_b0_tesla, " tesla"),
-                         "give the field strength in tesla");
+        if (!io::is_plausible_b0(input.b0_tesla))
+            problems.add(params_name, "B0", params["B0"].dump(), io::plausible_b0, "give the field strength in tesla");
     }
     if (const auto b = numbers(params, "B0_dir", 3, "three numbers, a unit vector in image axes", problems)) {
         const double length = std::hypot((*b)[0], (*b)[1], (*b)[2]);
@@ -172,16 +187,18 @@ std::vector<VolumeF> read_volumes(const fs::path& folder, const char* name, cons
 
 struct Census {
     std::size_t not_finite = 0;  ///< inside the mask
-    double largest = 0.0;        ///< absolute value of the others, anywhere
+    double low = 0.0, high = 0.0;  ///< of the others, anywhere, and of 0
+    [[nodiscard]] double largest() const { return std::max(-low, high); }
     Census& operator+=(const Census& o)
     {
         not_finite += o.not_finite;
-        largest = std::max(largest, o.largest);
+        low = std::min(low, o.low);
+        high = std::max(high, o.high);
         return *this;
     }
 };
 
-/// Sets what is not finite to 0 and looks at the rest.
+/// Sets what is not finite to 0, looks at the rest, and brings magnitudes to a scale that can be computed with.
 void check_values(std::vector<VolumeF>& volumes, const char* name, const Mask& mask, Problems& problems)
 {
     Census all;
@@ -190,7 +207,8 @@ void check_values(std::vector<VolumeF>& volumes, const char* name, const Mask& m
             Census part;
             for (std::size_t i = begin; i < end; ++i) {
                 if (std::isfinite(v[i])) {
-                    part.largest = std::max(part.largest, static_cast<double>(std::abs(v[i])));
+                    part.low = std::min(part.low, static_cast<double>(v[i]));
+                    part.high = std::max(part.high, static_cast<double>(v[i]));
                     continue;
                 }
                 part.not_finite += mask[i] != 0 ? 1 : 0;
@@ -201,10 +219,14 @@ void check_values(std::vector<VolumeF>& volumes, const char* name, const Mask& m
     if (all.not_finite > 0)
         problems.add(name, "", "", str(all.not_finite, " voxels inside the mask are NaN or infinite"),
                      str("repair them, or leave them out of ", mask_name));
-    else if (!volumes.empty() && all.largest == 0.0)
+    else if (!volumes.empty() && all.largest() == 0.0)
         problems.add(name, "", "", "all voxels are zero", "make the image again");
-    else if (name == std::string(file_name(Artifact::phase)) && all.largest > largest_phase_rad)
-        problems.add(name, "", str(all.largest), "wrapped phase in radians ends at pi", "scale it to radians");
+    else if (name == std::string(file_name(Artifact::phase)) && all.largest() > largest_phase_rad)
+        problems.add(name, "", str(all.largest()), "wrapped phase in radians ends at pi", "scale it to radians");
+    if (name != std::string(magnitude_name)) return;
+    if (all.low < 0.0 && all.high <= 0.0)
+        problems.add(name, "", str(all.low, "..", all.high), "no voxel is above zero, as a magnitude is", "make the image again");
+    for (VolumeF& v : volumes) io::multiply_by_power_of_two(v, io::exponent_for_magnitude(all.largest()));
 }
 
 void wrap(std::vector<VolumeF>& phase_rad)

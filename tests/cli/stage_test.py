@@ -165,6 +165,9 @@ class BadStageInput(StageCase):
                               ({"TE": [0.01, 0.005]}, ("TE", "rise")),
                               ({"TE": [0.0, 0.005]}, ("TE", "positive")),
                               ({"TE": "0.01"}, ("TE", "seconds")),
+                              ({"TE": [5e-6, 10e-6]}, ("TE", "earlier than any gradient echo", "seconds")),
+                              ({"B0": 1e-9}, ("B0", "expected tesla, 0.01 to 25")),
+                              ({"B0": 3000}, ("B0", "expected tesla, 0.01 to 25")),
                               ({"B0": None}, ("B0", "missing", "tesla")),
                               ({"B0": None, "b0": 3}, ("B0", "though there is b0")),
                               ({"B0": 3e8}, ("B0", "tesla")),
@@ -182,7 +185,13 @@ class BadStageInput(StageCase):
         self.folder_of("localfield", "mask")
         with open(self.path("in/params.json"), "w", encoding="utf-8") as file:
             file.write("TE = 1")
-        self.assertIn("params.json: is not JSON", self.refused("dipole"))
+        self.assertIn("params.json: is not JSON at line 1, column 1", self.refused("dipole"))
+        with open(self.path("in/params.json"), "w", encoding="utf-8") as file:
+            file.write('{"TE": [0.01],\n "B0": NaN}')
+        self.assertIn("params.json: is not JSON at line 2, column 8", self.refused("dipole"))
+        with open(self.path("in/params.json"), "w", encoding="utf-8") as file:
+            file.write('{"TE": [1e999], "B0": 3}')
+        self.assertIn("params.json: holds a number that is too large", self.refused("dipole"))
 
     def test_shapes_echoes_and_values_are_checked(self):
         folder = self.folder_of("localfield", "mask", "phase", "magnitude")
@@ -206,6 +215,7 @@ class BadStageInput(StageCase):
         self.assertIn("40 x 40 x 40", replaced("localfield.nii.gz", (40, 40, 40), [0.1] * 64000, "dipole"))
         self.assertIn("all voxels are zero", replaced("mask.nii.gz", shape, [0.0] * len(values), "dipole"))
         self.assertIn("radians", replaced("phase.nii.gz", (*shape, 3), [4095.0 * v for v in values] * 3, "field-mapping"))
+        self.assertIn("no voxel is above zero", replaced("magnitude.nii.gz", (*shape, 3), [-1.0 - v for v in values] * 3, "dipole"))
         self.assertIn("3 echo times", replaced("phase.nii.gz", (*shape, 2), list(values) * 2, "field-mapping"))
 
     def test_a_damaged_image_is_named(self):
