@@ -6,7 +6,7 @@
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
-#include "qsmpi/io/bids.hpp"
+#include "qsmpi/io/magnitude_scale.hpp"
 #include "qsmpi/io/plausible.hpp"
 
 namespace qsmpi::apps {
@@ -29,7 +29,7 @@ double largest_of(const VolumeF& volume)
 std::optional<VolumeF> read_magnitude(const std::string& file, const io::Image& like)
 {
     std::optional<VolumeF> magnitude = read_optional(file, like);
-    if (magnitude) io::multiply_by_power_of_two(*magnitude, io::exponent_for_magnitude(largest_of(*magnitude)));
+    if (magnitude) io::multiply_by_power_of_two(*magnitude, io::exponent_for(io::scale_of(*magnitude)));
     return magnitude;
 }
 

@@ -12,6 +12,7 @@
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/io/bids.hpp"
 #include "qsmpi/io/file.hpp"
+#include "qsmpi/io/magnitude_scale.hpp"
 #include "qsmpi/io/nifti.hpp"
 #include "qsmpi/io/plausible.hpp"
 
@@ -226,7 +227,9 @@ void check_values(std::vector<VolumeF>& volumes, const char* name, const Mask& m
     if (name != std::string(magnitude_name)) return;
     if (all.low < 0.0 && all.high <= 0.0)
         problems.add(name, "", str(all.low, "..", all.high), "no voxel is above zero, as a magnitude is", "make the image again");
-    for (VolumeF& v : volumes) io::multiply_by_power_of_two(v, io::exponent_for_magnitude(all.largest()));
+    io::MagnitudeScale scale;
+    for (const VolumeF& v : volumes) scale += io::scale_of(v);
+    for (VolumeF& v : volumes) io::multiply_by_power_of_two(v, io::exponent_for(scale));
 }
 
 void wrap(std::vector<VolumeF>& phase_rad)

@@ -12,6 +12,7 @@
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/io/bids.hpp"
+#include "qsmpi/io/magnitude_scale.hpp"
 
 namespace qsmpi::io
 {
@@ -70,6 +71,7 @@ struct Task {
     const char* what;
     bool is_phase;
     Statistics statistics;
+    MagnitudeScale scale;  ///< of no phase
 };
 
 std::vector<Task> tasks_of(const Acquisition& a)
@@ -80,7 +82,7 @@ std::vector<Task> tasks_of(const Acquisition& a)
         for (const auto& [ref, what] :
              {std::pair{&echo.magnitude, "magnitude"}, std::pair{&echo.phase, "phase"},
               std::pair{&echo.real, "real part"}, std::pair{&echo.imaginary, "imaginary part"}}) {
-            if (ref->present()) tasks.push_back({e, ref, what, ref == &echo.phase, {}});
+            if (ref->present()) tasks.push_back({e, ref, what, ref == &echo.phase, {}, {}});
         }
     }
     return tasks;
@@ -102,6 +104,7 @@ void read_all(std::vector<Task>& tasks, const std::string& key, std::vector<Find
             for (Task* task : *files[i].second) {
                 VolumeF volume = reader.volume(task->ref->i_volume);
                 task->statistics = statistics_of(volume);
+                if (!task->is_phase) task->scale = scale_of(volume);
                 use(*task, std::move(volume));
             }
         } catch (const Error& e) {
@@ -131,13 +134,9 @@ bool has_error(const std::vector<Finding>& findings)
 /// The same for all echoes, whose proportions are their decay.
 int exponent_of_magnitudes(const std::vector<Task>& tasks)
 {
-    double largest = 0.0;
-    for (const Task& task : tasks) {
-        const Statistics& s = task.statistics;
-        if (task.is_phase || !(s.low <= s.high)) continue;
-        largest = std::max({largest, std::abs(static_cast<double>(s.low)), std::abs(static_cast<double>(s.high))});
-    }
-    return exponent_for_magnitude(largest);
+    MagnitudeScale all;
+    for (const Task& task : tasks) all += task.scale;
+    return exponent_for(all);
 }
 
 /// Finite values, but all the same: an image that holds nothing.

@@ -118,14 +118,9 @@ struct EchoData {
 
 /// All echoes, each file opened and decompressed once, files in parallel; with the checks of check_contents()
 /// on the way, so that a job need not read twice. Needs 8 bytes a voxel and echo, and at most 8 more a voxel
-/// for each file in flight. Magnitudes of an extreme scale are brought to another, see exponent_for_magnitude().
+/// for each file in flight. Magnitudes of an extreme scale are brought to another, see exponent_for().
 /// @throws InputError with all errors found, one line each
 [[nodiscard]] std::vector<EchoData> read_echoes(Acquisition& acquisition);
-
-/// The power of two that magnitudes with this largest value are multiplied by when they are read, so that their squares
-/// neither overflow nor vanish: 0 from 1e-6 to 1e9. It is exact, so maps do not change.
-[[nodiscard]] int exponent_for_magnitude(double largest);
-void multiply_by_power_of_two(VolumeF& volume, int exponent);
 
 /// Everything of an acquisition; reading back gives an equal one (floats bit for bit, but for the payload of
 /// a NaN).

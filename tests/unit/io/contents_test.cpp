@@ -44,6 +44,17 @@ TEST(Contents, MagnitudesOfAnyScaleAreReadAsTheSameTimesAPowerOfTwo)
     }
 }
 
+TEST(Contents, OneVoxelFarAboveAllOthersIsNoScale)
+{
+    const BidsBuilder bids;
+    bids.scan("01", 1);
+    std::vector<float> voxels = BidsBuilder::ramp(1, 100);
+    voxels[30] = 1e37f;
+    bids.image(BidsBuilder::name("01", 1, "mag") + ".nii.gz", {}, voxels);
+    ScanReport report = scan_bids(bids.root());
+    EXPECT_EQ(read_echoes(report.acquisitions.at(0))[0].magnitude[59], 100.0f);
+}
+
 TEST(Contents, AMagnitudeBelowZeroIsRefused)
 {
     const BidsBuilder bids;
