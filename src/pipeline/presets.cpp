@@ -18,10 +18,9 @@ constexpr Preset table[] = {
         "background_rounds": 25
     })"},
 
-    {"robust", "lesions, haemorrhage, calcification: no step that expects tissues to be alike", R"({
+    {"robust", "lesions, haemorrhage, calcification: nothing is taken off the mask, and rounds enough for strong sources", R"({
         "mask": "compact",
-        "background_rounds": 18,
-        "null_space": "off"
+        "background_rounds": 18
     })"},
 
     {"gre", "3-D gradient echo: mask from the phase", R"({
