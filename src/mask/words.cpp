@@ -10,9 +10,8 @@ namespace {
 
 constexpr std::array sources{
     SourceWord{"auto", SourceKind::automatic, "", 0, 0,
-               "brain: the compact part of reliable phase and bright magnitude, without venous sinuses at its surface (R2*)", true, false},
-    SourceWord{"compact", SourceKind::compact, "", 0, 0, "the same with what decays fast at its surface: sinuses, superficial bleeds",
-               true, false},
+               "brain: the compact part of good phase and magnitude, less sinuses (R2*)", true, false},
+    SourceWord{"compact", SourceKind::compact, "", 0, 0, "auto with what decays fast at its surface: sinuses, bleeds", true, false},
     SourceWord{"quality", SourceKind::quality, "a quality", 0, 1,
                "ROMEO phase quality above T, between 0 and 1; without T: Otsu's", true, false},
     SourceWord{"magnitude", SourceKind::magnitude, "a factor", 0, 1000,
