@@ -14,8 +14,8 @@ namespace qsmpi::mask {
 Mask without_fast_rim(const Mask& mask, const VolumeF& r2star_per_s, const FastRimOptions& options)
 {
     require_same_grid(mask, r2star_per_s, "without_fast_rim: mask and R2*");
-    require(options.factor > 1.0 && options.depth_mm > 0.0 && options.least_ml >= 0.0 && options.most > 0.0,
-            "without_fast_rim: expected a factor above 1, a depth and a part above 0, and no negative volume");
+    require(options.factor > 1.0 && options.depth_mm > 0.0 && options.least_ml >= 0.0 && options.opening_mm >= 0.0 && options.most > 0.0,
+            "without_fast_rim: expected a factor above 1, a depth and a part above 0, and no negative volume or opening");
     const Grid& grid = mask.grid();
     VolumeF known(grid);
     Mask usable(grid);
@@ -33,12 +33,13 @@ Mask without_fast_rim(const Mask& mask, const VolumeF& r2star_per_s, const FastR
     Mask fast(grid);
     parallel::for_blocks(fast.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i)
-            fast[i] = usable[i] != 0 && rate_per_s[i] > fast_per_s && static_cast<double>(depth_mm[i]) <= options.depth_mm ? 1 : 0;
+            fast[i] = mask[i] != 0 && rate_per_s[i] > fast_per_s && static_cast<double>(depth_mm[i]) <= options.depth_mm ? 1 : 0;
     });
 
+    const double layer_mm = 1.1 * *std::max_element(grid.voxel_mm.begin(), grid.voxel_mm.end());
+    fast = numerics::open(fast, std::max(options.opening_mm, layer_mm));
     const numerics::Components regions = numerics::label_components(fast);
     std::vector<std::uint8_t> goes(regions.sizes.size(), 0);
-    const double layer_mm = 1.1 * *std::max_element(grid.voxel_mm.begin(), grid.voxel_mm.end());
     for (std::size_t i = 0; i < fast.size(); ++i)
         if (fast[i] != 0 && static_cast<double>(depth_mm[i]) <= layer_mm) goes[regions.labels[i]] = 1;
     std::size_t n_gone = 0;

@@ -8,7 +8,8 @@ struct FastRimOptions {
     double factor = 2.5;        ///< R2* above so many times its median in the mask is fast
     double smoothing_mm = 0.8;  ///< of R2*, standard deviation of a Gaussian
     double depth_mm = 6.0;      ///< fast decay deeper than this stays
-    double least_ml = 0.2;      ///< smaller regions stay: surface vessels, noise
+    double opening_mm = 1.5;    ///< radius of an opening of fast regions, at least a voxel: what is thinner stays (surface vessels, the rim)
+    double least_ml = 0.2;      ///< smaller regions stay: noise
     double most = 0.08;         ///< if more than this part of the mask would go, R2* tells no vessels apart: all of it stays
 };
 
@@ -16,7 +17,7 @@ struct FastRimOptions {
 /// half in and half out of any mask of reliable phase, its field is 0.3 ppm and steep, and what is left of it in the mask spoils
 /// the susceptibility of centimetres around. Vessels and lesions that do not reach the surface stay.
 ///
-/// @param r2star_per_s  same grid; voxels that are not finite or not above 0 are unknown and stay
+/// @param r2star_per_s  same grid; voxels that are not finite or not above 0 are unknown: as their neighbours
 /// @return the largest connected part of what is left
 /// @throws InputError if the grids differ or an option is out of its range
 /// One distance transform, one Gaussian, 4 volumes. Same bits for any number of threads.

@@ -96,7 +96,7 @@ TEST(EvaluateMask, FastDecayAtTheSurfaceBelongsToCompactAlone)
 {
     const Scene s;
     const VolumeF good = from_function(s.grid, [](const Vec3& p) { return p[0] * p[0] + p[1] * p[1] + p[2] * p[2] < 196.0 ? 0.8 : 0.1; });
-    const VolumeF r2star_per_s = from_function(s.grid, [](const Vec3& p) { return p[0] < -10.5 ? 90.0 : 20.0; });
+    const VolumeF r2star_per_s = from_function(s.grid, [](const Vec3& p) { return p[0] < -9.5 ? 90.0 : 20.0; });
     Inputs in{.grid = s.grid, .quality = &good};
     in.r2star_per_s = &r2star_per_s;
     const Mask compact = evaluate(parse_expression("compact"), in).mask, automatic = evaluate(parse_expression("auto"), in).mask;
