@@ -2,7 +2,6 @@
 #include "cli.hpp"
 #include "commands.hpp"
 #include "image_arguments.hpp"
-#include "qsmpi/io/magnitude_scale.hpp"
 #include "qsmpi/mask/expression.hpp"
 #include "qsmpi/mask/threshold.hpp"
 #include "qsmpi/numerics/morphology.hpp"
@@ -56,7 +55,7 @@ int cmd_mask(const Arguments& arguments)
     require_range("erosion-mm", erosion_mm, "mask_erosion_mm");
 
     io::Image magnitude = io::read_image(magnitude_file);
-    io::multiply_by_power_of_two(magnitude.data, io::exponent_for(io::scale_of(magnitude.data)));
+    bring_to_scale(magnitude.data);
     check_values(magnitude.data, magnitude_file, Mask(magnitude.data.grid(), 1), "");
     const auto phase = read_optional(phase_file, magnitude);
     inputs.grid = magnitude.data.grid();

@@ -26,10 +26,12 @@ double largest_of(const VolumeF& volume)
     return largest;
 }
 
+void bring_to_scale(VolumeF& magnitude) { io::multiply_by_power_of_two(magnitude, io::exponent_for(io::scale_of(magnitude))); }
+
 std::optional<VolumeF> read_magnitude(const std::string& file, const io::Image& like)
 {
     std::optional<VolumeF> magnitude = read_optional(file, like);
-    if (magnitude) io::multiply_by_power_of_two(*magnitude, io::exponent_for(io::scale_of(*magnitude)));
+    if (magnitude) bring_to_scale(*magnitude);
     return magnitude;
 }
 

@@ -12,7 +12,9 @@ namespace qsmpi::apps {
 [[nodiscard]] std::optional<VolumeF> read_optional(const std::string& file, const io::Image& like);
 /// Largest absolute value of those that are finite.
 [[nodiscard]] double largest_of(const VolumeF& volume);
-/// The same of a magnitude, at a scale that can be computed with.
+/// Brings a magnitude to a scale that can be computed with, see io::exponent_for().
+void bring_to_scale(VolumeF& magnitude);
+/// As read_optional(), of a magnitude, brought to scale.
 [[nodiscard]] std::optional<VolumeF> read_magnitude(const std::string& file, const io::Image& like);
 /// The mask, or all voxels if no name was given. @throws InputError if it differs from `like` in shape or place
 [[nodiscard]] Mask read_mask_like(const std::string& file, const io::Image& like);

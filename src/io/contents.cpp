@@ -367,9 +367,10 @@ std::vector<EchoData> read_echoes(Acquisition& acquisition)
         stored[task.i_echo].parts[part_index(task, acquisition)] = std::move(volume);
     });
     throw_errors(judge_all(acquisition, tasks, std::move(findings)));
+    const int exponent = exponent_of_magnitudes(tasks);
     std::vector<EchoData> out;
     for (std::size_t e = 0; e < stored.size(); ++e)
-        out.push_back(finish(std::move(stored[e]), acquisition.echoes[e], exponent_of_magnitudes(tasks)));
+        out.push_back(finish(std::move(stored[e]), acquisition.echoes[e], exponent));
     return out;
 }
 

@@ -64,17 +64,6 @@ std::vector<Product> phase_products(Chain& c)
     return p;
 }
 
-/// Inversion; a map of nothing is none.
-void run_chi_and_check(Chain& chain)
-{
-    run_chi(chain);
-    for (const MapState& map : chain.maps) {
-        if (!map.chi_ppm || std::any_of(map.chi_ppm->begin(), map.chi_ppm->end(), [](float chi) { return chi != 0.0f; })) continue;
-        throw NumericalError(str("the map is 0 everywhere: the field is unknown or 0 in the whole mask, or the mask is too small; "
-                                 "look at mask (--mask), magnitude and echo times"));
-    }
-}
-
 std::vector<Product> no_products(Chain&) { return {}; }
 
 // "field_hz", or "echo-2_field_hz" for the maps of single echoes.
@@ -156,7 +145,7 @@ const std::vector<Stage>& stage_table()
         {"local_field", 5, 0.25,
          {"background", "background_radius_mm", "background_rounds", "background_cleanup", "inversion_edges"},
          field_strength, run_local_field, local_field_products},
-        {"chi", 2, 0.23, {"inversion", "inversion_lambda", "null_space", "reference"}, reference_facts, run_chi_and_check, chi_products},
+        {"chi", 2, 0.23, {"inversion", "inversion_lambda", "null_space", "reference"}, reference_facts, run_chi, chi_products},
         {"swi", 1, 0.0, {"swi"}, no_facts, run_swi, swi_products},
     };
     return table;

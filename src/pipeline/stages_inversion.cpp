@@ -1,4 +1,5 @@
 // Background fields go, the dipole kernel is inverted, the map gets its reference.
+#include <algorithm>
 #include <cmath>
 
 #include "chain.hpp"
@@ -109,6 +110,14 @@ void settle(Chain& chain, const MapState& map, VolumeF& chi_ppm)
                   " % of the null space settled (", std::lround(1000.0 * rms_ppm), " ppb rms)"));
 }
 
+/// A map of nothing is none.
+void require_something(const MapState& map)
+{
+    if (!map.chi_ppm || std::any_of(map.chi_ppm->begin(), map.chi_ppm->end(), [](float chi) { return chi != 0.0f; })) return;
+    throw NumericalError("the map is 0 everywhere: the field is unknown or 0 in the whole mask, or the mask is too small; "
+                         "look at mask (--mask), magnitude and echo times");
+}
+
 SharedMask united(const Mask& a, const Mask& b)
 {
     Mask both(a.grid());
@@ -192,6 +201,7 @@ void run_chi(Chain& chain)
         map.chi_ppm = std::make_shared<VolumeF>(std::move(chi_ppm));
     }
     if (chain.maps.size() > 1) combine_echoes(chain, reference);
+    for (const MapState& map : chain.maps) require_something(map);
 }
 
 }  // namespace qsmpi::pipeline

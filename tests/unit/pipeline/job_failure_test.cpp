@@ -14,6 +14,24 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+namespace {
+
+/// A job where files may not grow beyond so many bytes, as on a disk that is full.
+JobResult run_with_files_up_to(rlim_t n_bytes, const JobSpec& spec)
+{
+    rlimit old{};
+    getrlimit(RLIMIT_FSIZE, &old);
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit small{n_bytes, old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    JobResult result = run_job(spec);
+    setrlimit(RLIMIT_FSIZE, &old);
+    std::signal(SIGXFSZ, handler);
+    return result;
+}
+
+}  // namespace
+
 TEST_F(Job, KeepsFinishedStagesWhenALaterOneFails)
 {
     const TinyScan scan;
@@ -61,14 +79,7 @@ TEST_F(Job, SaysThatTheDiskIsFull)
 {
     const TinyScan scan;
     const JobSpec spec = scan.job();
-    rlimit old{};
-    getrlimit(RLIMIT_FSIZE, &old);
-    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit small{30'000, old.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &small);
-    const JobResult result = run_job(spec);
-    setrlimit(RLIMIT_FSIZE, &old);
-    std::signal(SIGXFSZ, handler);
+    const JobResult result = run_with_files_up_to(30'000, spec);
     EXPECT_EQ(result.state, "failed");
     EXPECT_THAT(result.message, HasSubstr("File too large"));
     EXPECT_THAT(tree(spec.output_dir), IsEmpty());
@@ -120,14 +131,7 @@ TEST_F(Job, ADiskThatFillsWhilePublishingLeavesTheOlderOutputs)
     // Smaller than a map, larger than a sidecar; the record is there and not written again.
     fs::remove(image_of(spec, "mask"));
     const auto left = tree(spec.output_dir);
-    rlimit old{};
-    getrlimit(RLIMIT_FSIZE, &old);
-    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit small{8'000, old.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &small);
-    const JobResult result = run_job(spec);
-    setrlimit(RLIMIT_FSIZE, &old);
-    std::signal(SIGXFSZ, handler);
+    const JobResult result = run_with_files_up_to(8'000, spec);
     EXPECT_EQ(result.state, "failed");
     EXPECT_THAT(result.message, HasSubstr("File too large"));
     EXPECT_THAT(result.message, HasSubstr(".nii.gz"));
