@@ -159,12 +159,25 @@ void write_report(const RunArguments& a, const RunReport& report)
     if (!a.report_file.empty()) io::write_file_atomic(a.report_file, report_json(report).dump(1) + "\n");
 }
 
-PlannedJob planned(const io::Acquisition& acquisition, const pipeline::ChainOptions& options, bool refused)
+/// Adds the plan of one scan that got as far as its voxels.
+void plan(RunReport& report, const io::Acquisition& acquisition)
 {
     const Dims& dims = acquisition.geometry.grid.dims;
     const double bytes =
-        dims.size() == 0 ? 0.0 : static_cast<double>(pipeline::estimate_memory_bytes(acquisition, options));
-    return {acquisition.key, acquisition.echoes.size(), dims, bytes / 1e6, refused};
+        dims.size() == 0 ? 0.0 : static_cast<double>(pipeline::estimate_memory_bytes(acquisition, report.options));
+    report.jobs.push_back({acquisition.key, acquisition.echoes.size(), dims, bytes / 1e6});
+}
+
+/// Adds the scans that did not get so far, and says of each why it is refused, if it is. @return the same by key
+std::map<std::string, std::string> plan_refusals(RunReport& report, const std::vector<std::string>& refused)
+{
+    for (const std::string& key : refused) report.jobs.push_back({.key = key});
+    std::sort(report.jobs.begin(), report.jobs.end(), [](const PlannedJob& a, const PlannedJob& b) { return a.key < b.key; });
+    auto refusals = refusals_of(report.findings);
+    for (PlannedJob& job : report.jobs) {
+        if (const auto why = refusals.find(job.key); why != refusals.end()) job.refusal = why->second;
+    }
+    return refusals;
 }
 
 bool has_error(const std::vector<io::Finding>& findings)
@@ -179,27 +192,28 @@ int dry_run(const RunArguments& a, const pipeline::ChainOptions& options)
     io::ScanReport scan = io::scan_bids(a.bids, by_name);
     if (!all_empty(scan.acquisitions)) scan = io::scan_bids(a.bids, a.scan);
     RunReport report{{}, scan.images, scan.findings, options};
-    std::size_t n_fit = 0;
     for (const io::Acquisition& acquisition : scan.acquisitions) {
         const auto findings = check_option_files(acquisition, options);
         report.findings.insert(report.findings.end(), findings.begin(), findings.end());
-        report.jobs.push_back(planned(acquisition, options, !findings.empty()));
-        n_fit += findings.empty() ? 1 : 0;
+        plan(report, acquisition);
     }
+    plan_refusals(report, scan.refused);
+    const bool any_fit = std::any_of(report.jobs.begin(), report.jobs.end(), [](const PlannedJob& j) { return j.refusal.empty(); });
     std::cout << plan_text(report) << std::flush;
     std::cerr << findings_text(report.findings);
     write_report(a, report);
-    if (n_fit == 0) return exit_input;
+    if (!any_fit) return exit_input;
     return has_error(report.findings) ? exit_some_failed : exit_done;
 }
 
-/// Acquisitions of this shard only: the others are checked by theirs.
-std::vector<io::Acquisition> own_shard(std::vector<io::Acquisition> all, const runtime::RunOptions& run)
+/// Keeps the scans of this shard only: the others are checked and recorded by theirs.
+void keep_own_shard(io::ScanReport& scan, const runtime::RunOptions& run)
 {
-    std::erase_if(all, [&](const io::Acquisition& a) {
-        return run.shard_count > 1 && runtime::shard_of(a.key, run.shard_count) != run.shard_index;
-    });
-    return all;
+    if (run.shard_count == 1) return;
+    const auto is_other = [&](const std::string& key) { return runtime::shard_of(key, run.shard_count) != run.shard_index; };
+    std::erase_if(scan.acquisitions, [&](const io::Acquisition& a) { return is_other(a.key); });
+    std::erase_if(scan.refused, is_other);
+    std::erase_if(scan.findings, [&](const io::Finding& f) { return !f.acquisition.empty() && is_other(f.acquisition); });
 }
 
 std::vector<fs::path> check_caches(const fs::path& folder)
@@ -251,17 +265,18 @@ private:
 
 /// What rank 0 gives to the runtime.
 struct Work {
-    std::vector<runtime::Job> jobs;
+    std::vector<runtime::Job> jobs;  ///< refused ones too: they are recorded
     std::map<std::string, pipeline::JobSpec> specs;
     bool some_refused = false;
 };
 
-/// Scan, check, plan. Nothing if there is nothing to run; the exit code then is exit_input.
+/// Scan, check, plan. Nothing if there is nothing to run or to record; the exit code then is exit_input.
 std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions& options)
 {
     io::ScanReport scan = io::scan_bids(a.bids, a.scan);
+    keep_own_shard(scan, a.run);
     const fs::path own = a.run.output_dir / ".qsmpi";
-    auto checked = check_acquisitions(own_shard(std::move(scan.acquisitions), a.run),
+    auto checked = check_acquisitions(std::move(scan.acquisitions),
                                       a.check == "full" ? CheckDepth::full : CheckDepth::headers,
                                       own / ("checked" + shard_suffix(a.run) + ".jsonl"), check_caches(own));
     RunReport report{{}, std::move(scan.images), std::move(scan.findings), options};
@@ -270,10 +285,11 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
     for (CheckedAcquisition& c : checked) {
         const auto wrong = check_option_files(c.acquisition, options);
         c.findings.insert(c.findings.end(), wrong.begin(), wrong.end());
-        report.jobs.push_back(planned(c.acquisition, options, c.refused()));
+        plan(report, c.acquisition);
         report.findings.insert(report.findings.end(), c.findings.begin(), c.findings.end());
         if (!c.refused()) sizes.push_back(c.acquisition.geometry.grid.dims);
     }
+    const auto refusals = plan_refusals(report, scan.refused);
     std::cerr << findings_text(report.findings) << std::flush;
     write_report(a, report);
     work.some_refused = has_error(report.findings);
@@ -287,9 +303,10 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
     if (sizes.empty()) {
         if (a.run.shard_count > 1 && checked.empty() && !work.some_refused) return work;  // an empty shard is done
         log::error(str("no scan in ", a.bids, " can be run", work.some_refused ? "; see the errors above" : ""));
-        return std::nullopt;
+        if (refusals.empty()) return std::nullopt;
     }
-    const fs::path wisdom = prepare_wisdom(a.run.output_dir, sizes);
+    for (const auto& [key, why] : refusals) work.jobs.push_back({.key = key, .hash = "", .payload = "", .refusal = why});
+    const fs::path wisdom = sizes.empty() ? fs::path() : prepare_wisdom(a.run.output_dir, sizes);
     for (CheckedAcquisition& c : checked) {
         if (c.refused()) continue;
         pipeline::JobSpec spec{std::move(c.acquisition), options, a.run.output_dir, c.input_hash, wisdom, 1};
@@ -325,13 +342,12 @@ int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Com
         write_status(a, runtime::exit_interrupted);
         return runtime::exit_interrupted;
     }
-    pipeline::write_dataset_files(a.run.output_dir, options, a.bids);
+    if (!work->specs.empty()) pipeline::write_dataset_files(a.run.output_dir, options, a.bids);
 
-    std::size_t n_done = 0, n_failed = 0;
+    std::size_t n_failed = 0;
     runtime::ProgressPrinter printer(isatty(STDERR_FILENO) != 0,
                                      [](std::string_view text) { std::cerr << text << std::flush; });
     a.run.on_progress = [&](const runtime::Progress& p) {
-        n_done = p.done + p.failed;
         if (!a.no_progress) {
             printer(p);
         } else if (p.failed > n_failed) {
@@ -349,12 +365,11 @@ int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Com
     });
     // Of children and runs that were killed. Not in a shard: others may be writing on other hosts.
     if (a.run.shard_count == 1 && code != runtime::exit_io) io::remove_stale_temporaries(a.run.output_dir);
-    if (code == runtime::exit_all_done || code == runtime::exit_some_failed) {
-        if (a.run.shard_count == 1 && (n_done > 0 || !fs::exists(a.run.output_dir / "contact_sheet.png"))) draw_sheet(a.run.output_dir);
-        if (code == runtime::exit_all_done && work->some_refused) {
-            code = exit_some_failed;
-            write_status(a, code);
-        }
+    if (a.run.shard_count == 1 && (code == runtime::exit_all_done || code == runtime::exit_some_failed || code == runtime::exit_nothing_runs))
+        draw_sheet_if_old(a.run.output_dir);
+    if (code == runtime::exit_all_done && work->some_refused) {  // by what belongs to no scan
+        code = exit_some_failed;
+        write_status(a, code);
     }
     return code;
 }

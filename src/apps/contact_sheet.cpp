@@ -6,10 +6,28 @@
 #include "qsmpi/io/nifti.hpp"
 #include "qsmpi/io/png.hpp"
 #include "qsmpi/numerics/resize.hpp"
+#include "qsmpi/runtime/status.hpp"
 
 namespace qsmpi::apps {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+/// Scans that were refused or failed, with the reason in the place of a map.
+std::vector<io::SheetItem> scans_without_map(const fs::path& output_dir, std::size_t most)
+{
+    std::vector<io::SheetItem> items;
+    std::size_t n = 0;
+    for (const runtime::JobStatus& job : runtime::read_status(output_dir).jobs) {
+        if (job.state != "refused" && job.state != "failed") continue;
+        if (++n <= most) items.push_back({.title = str(job.key, ": ", job.state), .note = job.message});
+    }
+    if (n > most) items.push_back({.title = str("and ", n - most, " more"), .note = "see jobs.csv"});
+    return items;
+}
+
+}  // namespace
 
 std::vector<fs::path> find_maps(const fs::path& output_dir)
 {
@@ -28,9 +46,11 @@ std::vector<fs::path> find_maps(const fs::path& output_dir)
     return maps;
 }
 
-void draw_contact_sheet(const std::vector<fs::path>& maps, const fs::path& png, double window_ppm, std::size_t most)
+void draw_contact_sheet(const fs::path& output_dir, const fs::path& png, double window_ppm, std::size_t most)
 {
-    require(!maps.empty(), "there are no maps (sub-*/*_Chimap.nii.gz) to draw");
+    const std::vector<fs::path> maps = find_maps(output_dir);
+    const std::vector<io::SheetItem> without_map = scans_without_map(output_dir, most);
+    require(!maps.empty() || !without_map.empty(), "there are no maps (sub-*/*_Chimap.nii.gz) to draw");
     const std::size_t n = std::min(maps.size(), most);
     std::vector<io::Image> images;
     std::vector<io::SheetItem> items;
@@ -46,6 +66,7 @@ void draw_contact_sheet(const std::vector<fs::path>& maps, const fs::path& png, 
         title.erase(title.rfind("_Chimap"));
         items.push_back({&image.data, &image.header.geometry, centre, title});
     }
+    items.insert(items.end(), without_map.begin(), without_map.end());
     io::write_contact_sheet_png(png, items, {-window_ppm, window_ppm, "ppm"});
 }
 

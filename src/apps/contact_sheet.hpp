@@ -7,9 +7,10 @@ namespace qsmpi::apps {
 /// Paths of all maps (sub-*/**/*_Chimap.nii.gz, those of single echoes left out) below an output folder, sorted.
 [[nodiscard]] std::vector<std::filesystem::path> find_maps(const std::filesystem::path& output_dir);
 
-/// Three planes of each map through the middle of what is not 0, on one PNG; of more than `most` maps, as many spread evenly.
-/// @throws InputError if there are no maps; IoError if the picture cannot be written
-void draw_contact_sheet(const std::vector<std::filesystem::path>& maps, const std::filesystem::path& png,
-                        double window_ppm, std::size_t most = 48);
+/// On one PNG, three planes of each map of an output folder through the middle of what is not 0, then the name and reason of
+/// every scan that was refused or failed. Of more than `most` maps, as many spread evenly; of the others the first `most`.
+/// @throws InputError if there are neither; IoError if the picture cannot be written
+void draw_contact_sheet(const std::filesystem::path& output_dir, const std::filesystem::path& png, double window_ppm,
+                        std::size_t most = 48);
 
 }  // namespace qsmpi::apps

@@ -12,11 +12,18 @@ namespace fs = std::filesystem;
 void draw_sheet(const fs::path& output_dir)
 {
     try {
-        const auto maps = find_maps(output_dir);
-        if (!maps.empty()) draw_contact_sheet(maps, output_dir / "contact_sheet.png", 0.1);
+        draw_contact_sheet(output_dir, output_dir / "contact_sheet.png", 0.1);
     } catch (const Error& e) {
         log::warn(str("no contact sheet: ", e.what()));  // the maps are there all the same
     }
+}
+
+void draw_sheet_if_old(const fs::path& output_dir)
+{
+    std::error_code no_sheet, no_table;
+    const auto drawn = fs::last_write_time(output_dir / "contact_sheet.png", no_sheet);
+    const auto told = fs::last_write_time(output_dir / "jobs.csv", no_table);
+    if (no_sheet || (!no_table && drawn < told)) draw_sheet(output_dir);
 }
 
 int group_level(const fs::path& output_dir)

@@ -25,6 +25,17 @@ const char* word(io::Use use)
 
 }  // namespace
 
+std::map<std::string, std::string> refusals_of(const std::vector<io::Finding>& findings)
+{
+    std::map<std::string, std::string> refusals;
+    for (const io::Finding& f : findings) {
+        if (f.severity != io::Severity::error || f.acquisition.empty()) continue;
+        std::string& text = refusals[f.acquisition];
+        text += (text.empty() ? "" : " | ") + f.text();
+    }
+    return refusals;
+}
+
 std::string findings_text(const std::vector<io::Finding>& findings)
 {
     std::string text;
@@ -47,9 +58,12 @@ std::string plan_text(const RunReport& report)
     }
     std::size_t n_jobs = 0;
     for (const PlannedJob& job : report.jobs) {
-        n_jobs += job.refused ? 0 : 1;
-        text += (job.refused ? "refused " : "job     ") + job.key + ": " + std::to_string(job.n_echoes) +
-                (job.n_echoes == 1 ? " echo" : " echoes");
+        if (!job.refusal.empty()) {
+            text += str("refused ", job.key, ": ", job.refusal, "\n");
+            continue;
+        }
+        ++n_jobs;
+        text += str("job     ", job.key, ": ", job.n_echoes, job.n_echoes == 1 ? " echo" : " echoes");
         if (job.dims.size() > 0) text += str(", ", job.dims.nx, "x", job.dims.ny, "x", job.dims.nz, " voxels");
         if (job.memory_mb > 0.0) text += str(", about ", std::lround(job.memory_mb), " MB");
         text += "\n";
@@ -63,7 +77,9 @@ json report_json(const RunReport& report)
 {
     json jobs = json::array();
     for (const PlannedJob& job : report.jobs) {
-        json j{{"key", job.key}, {"n_echoes", job.n_echoes}, {"refused", job.refused}};
+        json j{{"key", job.key}, {"refused", !job.refusal.empty()}};
+        if (!job.refusal.empty()) j["reason"] = job.refusal;
+        if (job.n_echoes > 0) j["n_echoes"] = job.n_echoes;
         if (job.dims.size() > 0) j["dims"] = {job.dims.nx, job.dims.ny, job.dims.nz};
         if (job.memory_mb > 0.0) j["memory_mb"] = std::round(job.memory_mb);
         jobs.push_back(std::move(j));

@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,11 +12,11 @@ namespace qsmpi::apps {
 
 /// One acquisition as the plan shows it.
 struct PlannedJob {
-    std::string key;
-    std::size_t n_echoes = 0;
-    Dims dims;                    ///< 0 if the images were not opened
+    std::string key = {};
+    std::size_t n_echoes = 0;     ///< 0 if the scan did not get so far
+    Dims dims = {};                  ///< 0 if the images were not opened
     double memory_mb = 0.0;       ///< 0 if the images were not opened
-    bool refused = false;
+    std::string refusal = {};     ///< why it cannot run; empty: it can
 };
 
 /// Everything that --dry-run prints and --report-json writes.
@@ -26,6 +27,8 @@ struct RunReport {
     pipeline::ChainOptions options;
 };
 
+/// Acquisition -> its errors in one line, for those that have any.
+[[nodiscard]] std::map<std::string, std::string> refusals_of(const std::vector<io::Finding>& findings);
 /// The findings, one line each, errors first.
 [[nodiscard]] std::string findings_text(const std::vector<io::Finding>& findings);
 /// Images with what becomes of them and why, then the jobs.

@@ -46,10 +46,12 @@ std::vector<fs::path> Acquisition::files() const
 
 std::string Finding::line() const
 {
-    std::string out;
-    for (const std::string& part : {acquisition, file}) {
-        if (!part.empty()) out += part + ": ";
-    }
+    return acquisition.empty() ? text() : acquisition + ": " + text();
+}
+
+std::string Finding::text() const
+{
+    std::string out = file.empty() ? "" : file + ": ";
     if (!field.empty()) out += value.empty() ? field + ": " : field + " = " + value + ": ";
     if (field.empty() && !value.empty()) out += value + ": ";
     out += problem;

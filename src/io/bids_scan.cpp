@@ -83,7 +83,11 @@ void decide(Draft& draft, SubjectScan& out)
         out.images.push_back(std::move(decision));
     }
     std::move(draft.findings.begin(), draft.findings.end(), std::back_inserter(out.findings));
-    if (!refused) out.acquisitions.push_back(std::move(draft.acquisition));
+    if (refused) {
+        out.refused.push_back(std::move(draft.acquisition.key));
+    } else {
+        out.acquisitions.push_back(std::move(draft.acquisition));
+    }
 }
 
 /// Attaches the T1w of the same session, else of the subject, and says what became of each.
@@ -299,11 +303,13 @@ ScanReport scan_bids(const fs::path& bids_dir, const ScanOptions& options)
     });
     for (SubjectScan& scan : scans) {
         append(report.acquisitions, scan.acquisitions);
+        append(report.refused, scan.refused);
         append(report.images, scan.images);
         append(report.findings, scan.findings);
     }
     std::sort(report.acquisitions.begin(), report.acquisitions.end(),
               [](const Acquisition& a, const Acquisition& b) { return a.key < b.key; });
+    std::sort(report.refused.begin(), report.refused.end());
     std::sort(report.images.begin(), report.images.end(),
               [](const ImageDecision& a, const ImageDecision& b) { return a.file < b.file; });
     compare_echo_counts(report);

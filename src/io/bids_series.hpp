@@ -77,6 +77,7 @@ void check_phase_units(Draft& draft, const EchoTable& table);
 /// What the walk of one subject comes to.
 struct SubjectScan {
     std::vector<Acquisition> acquisitions;
+    std::vector<std::string> refused;  ///< keys
     std::vector<ImageDecision> images;
     std::vector<Finding> findings;
 };

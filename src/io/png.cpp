@@ -4,6 +4,9 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <optional>
+#include <string_view>
+#include <utility>
 
 #include "canvas.hpp"
 #include "font.hpp"
@@ -18,6 +21,7 @@ namespace
 constexpr std::uint8_t white = 255, grey_text = 200, black = 0;
 constexpr int margin = 8, letter_scale = 2;
 constexpr int line_height = glyph_height * letter_scale + margin;
+constexpr int note_lines = 6;  ///< of a note there is room for, at least
 
 /// Which voxel axis runs along a world axis, and which way.
 struct Axis {
@@ -191,10 +195,10 @@ void draw_scale(Canvas& canvas, int x0, int y0, int width, const Window& window)
 }
 constexpr int scale_height = 12 + 4 + line_height;
 
-/// Three panels side by side below a title.
+/// Three panels side by side below a title, or a note.
 struct Row {
     const SheetItem* item;
-    Slicer slicer;
+    std::optional<Slicer> slicer;
 };
 
 int panel_height(const Slicer& slicer, double mm_per_pixel)
@@ -208,16 +212,32 @@ double mm_per_pixel_of(const Slicer& slicer, int panel)
     return std::max({slicer.extent_mm(0), slicer.extent_mm(1), slicer.extent_mm(2)}) / panel;
 }
 
+/// Letters from `text` on that fit into a line, broken after a space if there is one; "..." ends what is cut off.
+std::string next_line(std::string_view& text, std::size_t width, bool last)
+{
+    if (text.size() <= width) return std::string(std::exchange(text, {}));
+    if (last) return std::string(std::exchange(text, {}).substr(0, width - 3)) + "...";
+    const auto space = text.substr(0, width + 1).rfind(' ');
+    const std::size_t end = space == std::string_view::npos || space == 0 ? width : space;
+    const std::string line(text.substr(0, end));
+    text.remove_prefix(std::min(text.size(), text[end] == ' ' ? end + 1 : end));
+    return line;
+}
+
 void draw_row(Canvas& canvas, const Row& row, int x0, int y0, int panel, int height, const Window& window)
 {
-    canvas.text(
-        x0, y0,
-        row.item->title.substr(0, static_cast<std::size_t>(3 * panel / ((glyph_width + 1) * letter_scale))),
-        letter_scale, white);
-    const double mm_per_pixel = mm_per_pixel_of(row.slicer, panel);
+    const auto letters = static_cast<std::size_t>(3 * panel / ((glyph_width + 1) * letter_scale));
+    canvas.text(x0, y0, row.item->title.substr(0, letters), letter_scale, white);
+    if (!row.slicer) {
+        std::string_view note = row.item->note;
+        for (int y = line_height; !note.empty(); y += line_height)
+            canvas.text(x0, y0 + y, next_line(note, letters, y + line_height > height), letter_scale, grey_text);
+        return;
+    }
+    const double mm_per_pixel = mm_per_pixel_of(*row.slicer, panel);
     for (std::size_t i = 0; i < planes.size(); ++i) {
         const int x = x0 + static_cast<int>(i) * (panel + margin), y = y0 + line_height;
-        row.slicer.draw(canvas, planes[i], x, y, panel, height, mm_per_pixel, window);
+        row.slicer->draw(canvas, planes[i], x, y, panel, height, mm_per_pixel, window);
         const int x_right = x + panel - text_width(planes[i].right, letter_scale) - 3;
         for (const bool shadow : {true, false}) {  // to be read on white as well
             const int shift = shadow ? 5 : 3;
@@ -235,10 +255,16 @@ void write_sheet(const std::filesystem::path& file, const std::vector<SheetItem>
     require(!items.empty(), "picture: nothing to draw");
     std::vector<Row> rows;
     int height = 1;
+    bool any_volume = false;
     for (const SheetItem& item : items) {
-        rows.push_back({&item, Slicer(*item.volume, *item.geometry, item.centre)});
-        height =
-            std::max(height, panel_height(rows.back().slicer, mm_per_pixel_of(rows.back().slicer, panel)));
+        if (item.volume == nullptr) {
+            rows.push_back({&item, std::nullopt});
+            height = std::max(height, note_lines * line_height);
+            continue;
+        }
+        const Slicer& slicer = *rows.emplace_back(Row{&item, Slicer(*item.volume, *item.geometry, item.centre)}).slicer;
+        height = std::max(height, panel_height(slicer, mm_per_pixel_of(slicer, panel)));
+        any_volume = true;
     }
     const int n = static_cast<int>(rows.size()), n_lines = (n + columns - 1) / columns;
     const int cell_width = 3 * panel + 3 * margin, cell_height = line_height + height + margin;
@@ -247,7 +273,7 @@ void write_sheet(const std::filesystem::path& file, const std::vector<SheetItem>
         draw_row(canvas, rows[static_cast<std::size_t>(i)], margin + i % columns * cell_width,
                  margin + i / columns * cell_height, panel, height, window);
     }
-    draw_scale(canvas, margin + panel + margin, margin + n_lines * cell_height, panel, window);
+    if (any_volume) draw_scale(canvas, margin + panel + margin, margin + n_lines * cell_height, panel, window);
     canvas.write_png(file);
 }
 

@@ -186,7 +186,7 @@ void apply(const JournalRecord& r, std::map<std::string, JobStatus>& jobs)
 {
     if (r.key.empty()) return;
     JobStatus& s = jobs[r.key];
-    if (s.hash != r.hash) s = {.key = r.key, .hash = r.hash};
+    if (s.key.empty() || s.hash != r.hash) s = {.key = r.key, .hash = r.hash};
     if (r.event == "started") {
         if (s.state == "running") ++s.rank_deaths;  // the end of the attempt before was never told
         ++s.attempts;
@@ -198,7 +198,7 @@ void apply(const JournalRecord& r, std::map<std::string, JobStatus>& jobs)
         s.seconds = r.seconds;
         s.peak_mb = r.peak_mb;
         if (r.event == "lost") ++s.rank_deaths;
-        if (r.event == "done" || r.event == "failed") {
+        if (r.event == "done" || r.event == "failed" || r.event == "refused") {
             s.state = r.event;
             s.rank_deaths = 0;
         } else {

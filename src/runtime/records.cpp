@@ -50,6 +50,12 @@ Plan make_plan(const RunFiles& files, const std::vector<Job>& jobs, bool force,
                 str("job ", job.key, ": its description of ", job.payload.size(), " bytes is longer than 15 MiB"));
         if (files.shard().count > 1 && shard_of(job.key, files.shard().count) != files.shard().index) continue;
         const auto found = plan.known.find(job.key);
+        if (!job.refusal.empty()) {
+            ++plan.refused;
+            const bool told = found != plan.known.end() && found->second.state == "refused" && found->second.message == job.refusal;
+            if (!told) plan.newly_refused.push_back(&job);
+            continue;
+        }
         const bool same = found != plan.known.end() && found->second.hash == job.hash;
         if (!force && same && found->second.state == "done" && (!outputs_complete || outputs_complete(job))) {
             ++plan.up_to_date;
@@ -77,9 +83,11 @@ Records::Records(const RunFiles& files, const Plan& plan) : files_(files), journ
     std::error_code absent;
     std::filesystem::remove(files_.status(), absent);  // none until this run has ended
     JournalRecord begin{.event = "run", .host = host_name()};
-    begin.total = plan.todo.size() + plan.up_to_date;
+    begin.total = plan.todo.size() + plan.up_to_date + plan.refused;
     begin.up_to_date = plan.up_to_date;
     journal_.append(std::move(begin));
+    for (const Job* job : plan.newly_refused)
+        apply(journal_.append({.event = "refused", .key = job->key, .message = job->refusal, .host = host_name()}), jobs_);
     journal_.commit();
 }
 

@@ -16,6 +16,8 @@ struct Plan {
     std::vector<const Job*> todo;
     std::vector<Task> tasks;        ///< the same jobs, for the coordinator
     std::size_t up_to_date = 0;
+    std::size_t refused = 0;
+    std::vector<const Job*> newly_refused;   ///< those of them whose refusal no journal tells yet
     std::map<std::string, JobStatus> known;  ///< of every job in the journals
 };
 

@@ -72,10 +72,18 @@ int coordinate(comm::Communicator& comm, const std::vector<Job>& jobs, const Run
     RunLock lock(files, [](double seconds) { usleep(static_cast<useconds_t>(seconds * 1e6)); });
 
     const Plan plan = make_plan(files, jobs, options.force, outputs_complete);
+    const int best_code = plan.refused == 0                              ? exit_all_done
+                          : plan.todo.empty() && plan.up_to_date == 0 ? exit_nothing_runs
+                                                                      : exit_some_failed;
     if (plan.todo.empty()) {
-        log::info(str("nothing to do: ", plan.up_to_date, " of ", plan.up_to_date, " jobs are up to date"));
-        write_status(files, exit_all_done);
-        return exit_all_done;
+        log::info(str("nothing to do: ", plan.up_to_date, " of ", plan.up_to_date + plan.refused, " jobs are up to date",
+                      plan.refused == 0 ? "" : str(", ", plan.refused, " refused")));
+        if (plan.newly_refused.empty()) {
+            write_status(files, best_code);
+        } else {
+            Records(files, plan).finish(best_code, 0);
+        }
+        return best_code;
     }
     if (comm.size() > 1) {
         log::info(str(comm.size(), " ranks; ",
@@ -85,7 +93,8 @@ int coordinate(comm::Communicator& comm, const std::vector<Job>& jobs, const Run
     Records records(files, plan);
     Loop loop(comm, files, options);
     try {
-        const int code = loop.coordinate(plan, records, [&](double now_s) { lock.beat(now_s); });
+        int code = loop.coordinate(plan, records, [&](double now_s) { lock.beat(now_s); });
+        if (code == exit_all_done) code = best_code;
         lost = loop.lost_ranks();
         stopped = loop.was_stopped();
         records.finish(code, lost.size());

@@ -93,6 +93,7 @@ RunStatus read_status(const fs::path& output_dir)
         if (job.state == "running" && !alive) job.state = "interrupted";
         if (job.state == "done") ++status.done;
         if (job.state == "failed") ++status.failed;
+        if (job.state == "refused") ++status.refused;
         if (job.state == "running") ++status.running;
         if (job.state == "interrupted") ++status.interrupted;
         status.jobs.push_back(std::move(job));
@@ -110,7 +111,7 @@ std::string status_text(const RunStatus& s)
     if (s.state == "died") out << "ended without saying so: start it again to finish the rest";
     if (s.state == "interrupted") out << "was interrupted: start it again to finish the rest";
     if (s.state == "ended") out << "ended with status " << s.exit_code.value_or(0);
-    out << ".\n" << s.done << " of " << s.total << " jobs done, " << s.failed << " failed, " << s.running << " running, "
+    out << ".\n" << s.done << " of " << s.total << " jobs done, " << s.failed << " failed, " << s.refused << " refused, " << s.running << " running, "
         << s.interrupted << " interrupted, " << s.pending() << " not started yet.\n";
     if (s.lost_ranks > 0) out << s.lost_ranks << " rank(s) were lost on the way; their jobs were given to others.\n";
     if (s.damaged_lines > 0) out << s.damaged_lines << " damaged line(s) of the journal were skipped.\n";
@@ -133,6 +134,7 @@ std::string status_json(const RunStatus& s)
     j["total"] = s.total;
     j["done"] = s.done;
     j["failed"] = s.failed;
+    j["refused"] = s.refused;
     j["running"] = s.running;
     j["interrupted"] = s.interrupted;
     j["pending"] = s.pending();

@@ -69,6 +69,8 @@ struct Finding {
     std::string file, field, value, problem, remedy;
     /// "sub-07 ...: file: field = value: problem; remedy".
     [[nodiscard]] std::string line() const;
+    /// The same without the acquisition.
+    [[nodiscard]] std::string text() const;
 };
 
 enum class Use { used, ignored, refused };
@@ -94,6 +96,7 @@ struct ScanOptions {
 
 struct ScanReport {
     std::vector<Acquisition> acquisitions;  ///< fit to run, sorted by key
+    std::vector<std::string> refused;       ///< keys of the others, sorted; their findings say why
     std::vector<ImageDecision> images;      ///< every image file below sub-*, sorted
     std::vector<Finding> findings;
 };

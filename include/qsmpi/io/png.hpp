@@ -21,12 +21,13 @@ void write_three_planes_png(const std::filesystem::path& file, const VolumeF& vo
                             const Geometry& geometry, const Dims& centre, const Window& window,
                             const std::string& title);
 
-/// One row per item: its three planes. For the group: many maps on one sheet.
+/// One cell per item: its three planes or, without a volume, a note in their place. For the group: many maps on one sheet.
 struct SheetItem {
-    const VolumeF* volume;
-    const Geometry* geometry;
-    Dims centre;
-    std::string title;
+    const VolumeF* volume = nullptr;
+    const Geometry* geometry = nullptr;
+    Dims centre{};
+    std::string title{};
+    std::string note{};
 };
 void write_contact_sheet_png(const std::filesystem::path& file, const std::vector<SheetItem>& items,
                              const Window& window);

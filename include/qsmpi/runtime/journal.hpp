@@ -16,7 +16,7 @@ namespace qsmpi::runtime {
 struct JournalRecord {
     std::uint64_t sequence = 0;  ///< counts up in one journal, over all runs
     std::string time = {};            ///< UTC
-    std::string event = {};           ///< run | started | done | failed | retry | interrupted | lost | end
+    std::string event = {};           ///< run | refused | started | done | failed | retry | interrupted | lost | end
     std::string key = {}, hash = {};       ///< of the job
     int attempt = 0;
     Cause cause = Cause::none;
@@ -57,7 +57,7 @@ public:
     /// Sets sequence and time, and keeps the line until commit(). Returns the record as it will be written.
     const JournalRecord& append(JournalRecord record);
     /// Writes all lines kept; they are on the disk when it returns if one of them tells an end (done, failed,
-    /// retry, lost, interrupted, end), so one flush serves many jobs. @throws IoError (disk full)
+    /// refused, retry, lost, interrupted, end), so one flush serves many jobs. @throws IoError (disk full)
     void commit();
 
 private:

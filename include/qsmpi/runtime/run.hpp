@@ -17,6 +17,7 @@ struct Job {
     std::string payload;          ///< JSON handed to `qsmpi job` on its standard input; at most 15 MiB
     std::uint64_t memory_bytes = 0;
     double cost = 1.0;            ///< relative; longest first
+    std::string refusal = {};     ///< why it cannot be run: then it is recorded as refused, and nothing else; empty: it can
 };
 
 struct RunOptions {
@@ -41,6 +42,7 @@ struct RunOptions {
 
 inline constexpr int exit_all_done = 0;
 inline constexpr int exit_some_failed = 1;
+inline constexpr int exit_nothing_runs = 3;   ///< every job is refused
 inline constexpr int exit_io = 4;             ///< the disk refused: the run stopped early, run again to finish
 inline constexpr int exit_interrupted = 75;   ///< signal or deadline: run again to finish
 
@@ -54,7 +56,8 @@ inline constexpr int exit_interrupted = 75;   ///< signal or deadline: run again
 /// was lost, MPI is not finalized and the process should end by leave().
 ///
 /// @param outputs_complete  tells whether the published files of a job that the journal calls done are still there
-/// @return exit_all_done, exit_some_failed, exit_io or exit_interrupted; also for rank 0 with lost ranks
+/// @return exit_all_done, exit_some_failed (also if some were refused), exit_nothing_runs, exit_io or exit_interrupted; also for
+///         rank 0 with lost ranks
 /// @throws InputError for bad options, a key that occurs twice, a job without key, or an output folder in use
 /// @throws IoError if journal or status cannot be written; running jobs are ended first
 [[nodiscard]] int run_jobs(comm::Communicator& comm, const std::vector<Job>& jobs, const RunOptions& options,

@@ -11,7 +11,7 @@ namespace qsmpi::runtime {
 struct JobStatus {
     std::string key = {};
     std::string hash = {};
-    std::string state = {};      ///< done | failed | running | interrupted
+    std::string state = {};      ///< done | failed | refused | running | interrupted
     std::string cause = {};      ///< of a failure: reported, exit, signal, oom, timeout, lost, memory, ...
     std::string message = {};
     double seconds = 0.0;
@@ -31,6 +31,7 @@ struct RunStatus {
     std::size_t total = 0;
     std::size_t done = 0;
     std::size_t failed = 0;
+    std::size_t refused = 0;       ///< could not be run at all
     std::size_t running = 0;
     std::size_t interrupted = 0;   ///< put back; the next run does them
     std::size_t lost_ranks = 0;    ///< in the latest run
@@ -39,7 +40,7 @@ struct RunStatus {
 
     [[nodiscard]] std::size_t pending() const
     {
-        const std::size_t known = done + failed + running + interrupted;
+        const std::size_t known = done + failed + refused + running + interrupted;
         return total > known ? total - known : 0;
     }
 };

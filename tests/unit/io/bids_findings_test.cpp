@@ -83,6 +83,7 @@ TEST_P(BidsFindings, OneLineNamesScanFileFieldValueAndRemedy)
     for (const std::string& word : GetParam().words) EXPECT_THAT(lines, HasSubstr(word));
     ASSERT_EQ(report.acquisitions.size(), 1u) << "the other scan is fit to run";
     EXPECT_EQ(report.acquisitions[0].key, "sub-08");
+    EXPECT_EQ(report.refused, std::vector<std::string>{"sub-07"});
     for (const ImageDecision& d : report.images) {
         const bool broken = d.file.starts_with("sub-07");
         EXPECT_EQ(d.use, broken ? Use::refused : Use::used) << d.file;

@@ -197,5 +197,21 @@ TEST(Png, AContactSheetHoldsEveryItem)
     EXPECT_THROW(write_contact_sheet_png(file, {}, {}), InputError);
 }
 
+TEST(Png, AContactSheetSaysWhyAnItemHasNoVolume)
+{
+    const test::TemporaryFolder folder;
+    const auto bright = [&](const std::string& note) {
+        const std::string file = folder.path() + "/sheet.png";
+        write_contact_sheet_png(file, {{.title = "sub-01: refused", .note = note}}, {});
+        const auto picture = decode(file);
+        return picture.grey.size() - static_cast<std::size_t>(std::count(picture.grey.begin(), picture.grey.end(), 0));
+    };
+    const std::size_t title = bright("");
+    EXPECT_GT(bright("EchoTime = missing"), title);
+    const std::string word(30, 'W');
+    EXPECT_GT(bright(word + " " + word), bright(word) + 29 * (bright(word) - title) / 30) << "a second line";
+    EXPECT_EQ(bright(std::string(5000, 'W')), bright(std::string(50000, 'W'))) << "what is cut off is not drawn elsewhere";
+}
+
 }  // namespace
 }  // namespace qsmpi::io

@@ -165,6 +165,27 @@ TEST_F(PlanOf, LeavesOutWhatIsDoneWithTheSameHashAndStillThere)
     EXPECT_EQ(todo(), Keys{});
 }
 
+TEST_F(PlanOf, RecordsARefusalOnceAndRunsTheJobWhenItIsLifted)
+{
+    add({about("done", "a"), about("done", "b")});
+    jobs[1].refusal = "no EchoTime";
+    jobs[2].refusal = "no phase";
+    const RunFiles files(folder);
+    const Plan plan = make_plan(files, jobs, true, {});
+    EXPECT_EQ(plan.todo.size(), 1u) << "force does not run what is refused";
+    EXPECT_EQ(plan.refused, 2u);
+    EXPECT_EQ(plan.newly_refused.size(), 2u);
+    Records(files, plan).finish(exit_some_failed, 0);
+    EXPECT_EQ(state().at("b").state, "refused") << "it was done, but its input is not what it was";
+    EXPECT_EQ(state().at("c").message, "no phase");
+    EXPECT_NE(read("jobs.csv").find("c,refused,,"), std::string::npos) << read("jobs.csv");
+    EXPECT_TRUE(make_plan(files, jobs, false, {}).newly_refused.empty());
+    jobs[2].refusal = "no magnitude";
+    EXPECT_EQ(make_plan(files, jobs, false, {}).newly_refused.size(), 1u) << "another reason is news";
+    jobs[1].refusal = "";
+    EXPECT_EQ(todo(), (Keys{"b"}));
+}
+
 TEST_F(PlanOf, RemembersDeathsOfEarlierRuns)
 {
     add({about("started", "a"), about("lost", "a"), about("started", "a")});

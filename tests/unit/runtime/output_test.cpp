@@ -156,8 +156,14 @@ TEST_F(Status, CountsJobsAndTellsADeadRunFromAnEndedOne)
     s = read_status(folder);
     EXPECT_EQ(s.state, "ended");
     EXPECT_EQ(s.exit_code, 1);
-    EXPECT_NE(status_text(s).find("1 of 5 jobs done, 1 failed"), std::string::npos) << status_text(s);
-    EXPECT_NE(status_json(s).find("\"pending\": 2"), std::string::npos);
+    EXPECT_NE(status_text(s).find("1 of 5 jobs done, 1 failed, 0 refused"), std::string::npos) << status_text(s);
+    JournalRecord refused{.event = "refused", .key = "d", .message = "no EchoTime"};
+    add({}, {refused});
+    s = read_status(folder);
+    EXPECT_EQ(s.refused, 1u);
+    EXPECT_EQ(s.pending(), 1u);
+    EXPECT_NE(status_text(s).find("d: refused: no EchoTime"), std::string::npos) << status_text(s);
+    EXPECT_NE(status_json(s).find("\"refused\": 1"), std::string::npos);
 }
 
 TEST_F(Status, OfAnArrayIsThatOfAllItsShardsTogether)
