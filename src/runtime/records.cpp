@@ -153,10 +153,13 @@ void write_status(const RunFiles& files, int exit_code) { io::write_file_atomic(
 
 std::string csv_of(const std::map<std::string, JobStatus>& jobs)
 {
-    std::string out = "key,state,cause,seconds,peak_mb,host,rank,threads,attempts,message\n";
+    std::string out = "key,state,cause,seconds,peak_mb,host,rank,threads,attempts,total_seconds,message,warnings\n";
     for (const auto& [key, s] : jobs) {
+        std::string warnings;
+        for (const std::string& warning : s.warnings) warnings += (warnings.empty() ? "" : " | ") + warning;
         out += str(quoted(key), ',', s.state, ',', s.cause, ',', fixed(s.seconds, 3), ',', fixed(s.peak_mb, 1), ',',
-                   quoted(s.host), ',', s.rank, ',', s.threads, ',', s.attempts, ',', quoted(s.message), '\n');
+                   quoted(s.host), ',', s.rank, ',', s.threads, ',', s.attempts, ',', fixed(s.total_seconds, 3), ',',
+                   quoted(s.message), ',', quoted(warnings), '\n');
     }
     return out;
 }

@@ -55,7 +55,7 @@ private:
 /// Writes the exit code, the last act of a run.
 void write_status(const RunFiles& files, int exit_code);
 
-/// A table: key, state, cause, seconds, peak_mb, host, rank, threads, attempts, message (RFC 4180).
+/// A table (RFC 4180). Seconds are those of the latest attempt, then those of all; warnings are joined by " | ".
 [[nodiscard]] std::string csv_of(const std::map<std::string, JobStatus>& jobs);
 
 }  // namespace qsmpi::runtime

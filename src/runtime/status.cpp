@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -123,6 +124,16 @@ std::string status_text(const RunStatus& s)
         if (job.state == "running") out << " on " << job.host << ", rank " << job.rank << ", since " << job.time;
         out << '\n';
     }
+    std::map<std::string, std::vector<std::string>> warned;  // text -> jobs
+    for (const JobStatus& job : s.jobs) {
+        if (job.state != "done") continue;
+        for (const std::string& warning : job.warnings) warned[warning].push_back(job.key);
+    }
+    for (const auto& [warning, keys] : warned) {
+        out << "  " << keys.front();
+        if (keys.size() > 1) out << " and " << keys.size() - 1 << " more";
+        out << ": warning: " << warning << '\n';
+    }
     return out.str();
 }
 
@@ -146,7 +157,9 @@ std::string status_json(const RunStatus& s)
                              {"state", job.state},
                              {"cause", job.cause},
                              {"message", job.message},
+                             {"warnings", job.warnings},
                              {"seconds", job.seconds},
+                             {"total_seconds", job.total_seconds},
                              {"peak_mb", job.peak_mb},
                              {"host", job.host},
                              {"rank", job.rank},

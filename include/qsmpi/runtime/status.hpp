@@ -14,7 +14,9 @@ struct JobStatus {
     std::string state = {};      ///< done | failed | refused | running | interrupted
     std::string cause = {};      ///< of a failure: reported, exit, signal, oom, timeout, lost, memory, ...
     std::string message = {};
-    double seconds = 0.0;
+    std::vector<std::string> warnings = {};
+    double seconds = 0.0;        ///< of the latest attempt
+    double total_seconds = 0.0;  ///< of all attempts whose end was told
     double peak_mb = 0.0;
     std::string host = {};
     int rank = 0;
@@ -49,7 +51,7 @@ struct RunStatus {
 /// @throws IoError if the folder cannot be read
 [[nodiscard]] RunStatus read_status(const std::filesystem::path& output_dir);
 
-/// A summary and a line for every job that is not done.
+/// A summary, a line for every job that is not done, and one for each warning of those that are.
 [[nodiscard]] std::string status_text(const RunStatus& status);
 /// Everything, as a JSON object.
 [[nodiscard]] std::string status_json(const RunStatus& status);

@@ -116,6 +116,22 @@ TEST_F(JournalFile, CountsTheTimesThatAJobWasRunningWhenARunDied)
     EXPECT_EQ(state().at("a").attempts, 1) << "another hash is another job";
 }
 
+TEST_F(JournalFile, AddsUpTheSecondsOfAllAttemptsAndKeepsTheWarningsOfTheLast)
+{
+    JournalRecord crash = about("retry", "a"), done = about("done", "a");
+    crash.seconds = 4;
+    done.seconds = 3;
+    done.result = R"({"state":"done","warnings":["one echo"]})";
+    add({about("started", "a"), crash, about("started", "a"), done});
+    const JobStatus a = state().at("a");
+    EXPECT_EQ(a.attempts, 2);
+    EXPECT_EQ(a.seconds, 3.0);
+    EXPECT_EQ(a.total_seconds, 7.0);
+    EXPECT_EQ(a.warnings, std::vector<std::string>{"one echo"});
+    add({about("started", "a")});
+    EXPECT_TRUE(state().at("a").warnings.empty());
+}
+
 TEST_F(JournalFile, MergesShardsByTime)
 {
     JournalContent one, two;
@@ -229,11 +245,12 @@ TEST_F(PlanOf, DividesJobsAmongShardsByKeySoThatNewJobsMoveNone)
 TEST(Csv, QuotesWhatNeedsIt)
 {
     std::map<std::string, JobStatus> jobs;
-    jobs["a"] = {.key = "a", .hash = "h", .state = "failed", .cause = "exit", .message = "said \"no\", twice", .seconds = 1.5,
-                 .peak_mb = 10, .host = "n1", .rank = 2, .threads = 4, .attempts = 1};
+    jobs["a"] = {.key = "a", .hash = "h", .state = "failed", .cause = "exit", .message = "said \"no\", twice",
+                 .warnings = {"one echo", "thin, very"}, .seconds = 1.5, .total_seconds = 2.5, .peak_mb = 10, .host = "n1", .rank = 2, .threads = 4,
+                 .attempts = 2};
     EXPECT_EQ(csv_of(jobs),
-              "key,state,cause,seconds,peak_mb,host,rank,threads,attempts,message\n"
-              "a,failed,exit,1.500,10.0,n1,2,4,1,\"said \"\"no\"\", twice\"\n");
+              "key,state,cause,seconds,peak_mb,host,rank,threads,attempts,total_seconds,message,warnings\n"
+              "a,failed,exit,1.500,10.0,n1,2,4,2,2.500,\"said \"\"no\"\", twice\",\"one echo | thin, very\"\n");
 }
 
 }  // namespace

@@ -166,6 +166,18 @@ TEST_F(Status, CountsJobsAndTellsADeadRunFromAnEndedOne)
     EXPECT_NE(status_json(s).find("\"refused\": 1"), std::string::npos);
 }
 
+TEST_F(Status, TellsEachWarningOnceWithTheJobsThatHaveIt)
+{
+    JournalRecord a = job("done", "a"), b = job("done", "b"), c = job("done", "c");
+    a.result = b.result = R"({"warnings":["one echo"]})";
+    c.result = R"({"warnings":["thin slab","one echo"]})";
+    add({}, {begin(3), a, b, c});
+    const std::string text = status_text(read_status(folder));
+    EXPECT_NE(text.find("  a and 2 more: warning: one echo\n"), std::string::npos) << text;
+    EXPECT_NE(text.find("  c: warning: thin slab\n"), std::string::npos) << text;
+    EXPECT_NE(status_json(read_status(folder)).find("\"thin slab\""), std::string::npos);
+}
+
 TEST_F(Status, OfAnArrayIsThatOfAllItsShardsTogether)
 {
     add({0, 2}, {begin(3), job("started", "a"), job("done", "a")});
