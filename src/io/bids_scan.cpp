@@ -76,7 +76,9 @@ void decide(Draft& draft, SubjectScan& out)
                     (cause == nullptr || (f.file == decision.file && cause->file != decision.file)))
                     cause = &f;
             }
-            decision.reason = (cause->field.empty() ? "" : cause->field + ": ") + cause->problem;
+            decision.reason = cause->file == decision.file
+                                  ? (cause->field.empty() ? "" : cause->field + ": ") + cause->problem
+                                  : "its scan is refused: " + cause->text();
         } else if (member.use == Use::used) {
             decision.reason = description_of(member, draft.acquisition);
         }
@@ -178,7 +180,9 @@ void compare_echo_counts(ScanReport& report)
         for (const auto& [key, value] : a.entities) kind += key == "run" ? "" : "_" + key + "-" + value;
         return kind;
     };
-    for (const Acquisition& a : report.acquisitions) ++counts[kind_of(a)][a.echoes.size()];
+    // By number: an echo that is missing before the last was named already.
+    const auto n_echoes_of = [](const Acquisition& a) { return static_cast<std::size_t>(a.echoes.back().number); };
+    for (const Acquisition& a : report.acquisitions) ++counts[kind_of(a)][n_echoes_of(a)];
     for (Acquisition& a : report.acquisitions) {
         std::size_t n_most = 0, usual = 0, n_all = 0;
         for (const auto& [n_echoes, n_scans] : counts[kind_of(a)]) {
@@ -188,7 +192,7 @@ void compare_echo_counts(ScanReport& report)
                 usual = n_echoes;
             }
         }
-        if (n_all < 3 || 2 * n_most <= n_all || a.echoes.size() >= usual) continue;
+        if (n_all < 3 || 2 * n_most <= n_all || n_echoes_of(a) >= usual) continue;
         Finding f{Severity::warning,
                   a.key,
                   "",

@@ -51,13 +51,6 @@ int echo_number(const BidsName& name)
     return number;
 }
 
-std::string list_of(const std::set<int>& numbers)
-{
-    std::string out;
-    for (const int n : numbers) out += (out.empty() ? "" : ", ") + std::to_string(n);
-    return out;
-}
-
 /// How many echo times the sidecars give: the number of volumes of a stack that is not opened.
 std::size_t times_in_sidecar(const Sidecar& sidecar)
 {
@@ -85,6 +78,108 @@ void open_header(Draft& draft, Member& member)
         draft.error(name, e.field, e.value, e.problem, e.remedy);
     } catch (const std::exception& e) {
         draft.error(name, "", "", e.what(), "check the file");
+    }
+}
+
+const char* label_of(Part part)
+{
+    switch (part) {
+        case Part::magnitude: return "mag";
+        case Part::phase: return "phase";
+        case Part::real: return "real";
+        case Part::imaginary: return "imag";
+    }
+    return "";
+}
+
+/// How an image that is not there would be called, after the others of the scan; described where no name tells.
+std::string missing_image(const EchoTable& table, int number, Part part)
+{
+    const Member* like = nullptr;
+    for (const auto& [echo, parts] : table) {
+        for (const auto& [other, source] : parts) {
+            const bool tells = other == part || !source.member->image->name->entity("part").empty();
+            if (tells && (like == nullptr || (other == part && like->part != part))) like = source.member;
+        }
+    }
+    if (like == nullptr) return str("the ", name_of(part), " image of echo ", number);
+    const BidsName& name = *like->image->name;
+    std::string file;
+    for (const auto& [key, value] : name.entities) {
+        std::string label = key == "part" ? label_of(part) : key == "echo" ? std::to_string(number) : value;
+        if (key == "echo" && label.size() < value.size()) label.insert(0, value.size() - label.size(), '0');
+        file += key + "-" + label + "_";
+    }
+    return like->image->folder->relative + "/" + file + name.suffix + name.extension;
+}
+
+/// What an echo has to do without, in words; "" if nothing.
+std::string lack_of_images(const EchoTable& table, int number, const std::vector<Part>& wanted)
+{
+    const auto at = table.find(number);
+    std::string files;
+    std::size_t n = 0;
+    for (const Part part : wanted) {
+        if (at != table.end() && at->second.contains(part)) continue;
+        files += (n++ == 0 ? "" : " and ") + missing_image(table, number, part);
+    }
+    return n == 0 ? "" : files + (n > 1 ? " are missing" : " is missing");
+}
+
+std::string lack_of_time(const std::map<Part, Source>& parts)
+{
+    for (const auto& [part, source] : parts) {
+        const Sidecar& sidecar = source.member->sidecar;
+        if (sidecar.find("EchoTime") || sidecar.find("EchoTimes") || sidecar.is_damaged()) return "";
+    }
+    return "there is no EchoTime in " + parts.begin()->second.member->sidecar.place_of("EchoTime");
+}
+
+/// Echoes that lack an image or their time are left to the others, as long as there are any.
+void leave_out_incomplete(Draft& draft, EchoTable& table, const std::vector<Part>& wanted)
+{
+    std::map<int, std::string> lacks_image, lacks;
+    for (int number = 1; number <= table.rbegin()->first; ++number) {
+        if (std::string lack = lack_of_images(table, number, wanted); !lack.empty()) lacks_image[number] = std::move(lack);
+    }
+    lacks = lacks_image;
+    for (const auto& [number, parts] : table) {
+        if (lacks.contains(number)) continue;
+        if (std::string lack = lack_of_time(parts); !lack.empty()) lacks[number] = std::move(lack);
+    }
+    const bool any_left = std::any_of(table.begin(), table.end(), [&](const auto& echo) { return !lacks.contains(echo.first); });
+    if (!any_left) {  // echo times are looked at again by check_echo_times()
+        for (const auto& [number, lack] : lacks_image) draft.error("", "echo", str(number), lack, "add what is missing");
+        return;
+    }
+    for (const auto& [number, lack] : lacks) {
+        const std::string problem = str("echo ", number, " is left out: ", lack);
+        draft.warning("", "", "", problem, "add what is missing");
+        if (const auto at = table.find(number); at != table.end()) {
+            for (auto& [part, source] : at->second) {
+                source.member->use = Use::ignored;
+                source.member->reason = problem;
+            }
+            table.erase(at);
+        }
+    }
+}
+
+/// The images of a stack hold the same echoes, or one is damaged.
+void require_whole_stacks(Draft& draft, const EchoTable& table, const std::map<Part, std::set<int>>& numbers,
+                          const std::vector<Part>& wanted)
+{
+    for (const Part part : wanted) {
+        const auto has = numbers.find(part);
+        if (has == numbers.end() || has->second.empty()) {
+            draft.error("", "part", "", missing_image(table, table.begin()->first, part) + " is missing", "add it");
+            continue;
+        }
+        for (const auto& [number, parts] : table) {
+            if (has->second.contains(number)) continue;
+            draft.error(parts.begin()->second.member->image->relative, "echo", str(number),
+                        str("the ", name_of(part), " image of this echo is missing"), "add it, or remove its partner");
+        }
     }
 }
 
@@ -221,17 +316,18 @@ EchoTable arrange_echoes(Draft& draft)
     if (table.empty()) return table;
 
     if (!has_phase && !has_complex) {
-        draft.error(draft.members.front().image->relative, "part", "",
-                    "magnitude only: no phase image belongs to it",
+        draft.error("", "part", "",
+                    str("magnitude only: ", missing_image(table, table.begin()->first, Part::phase),
+                        table.size() > 1 ? " and those of the other echoes are missing" : " is missing"),
                     "add part-phase (or part-real and part-imag) images");
         return table;
     }
     if (const int n = draft.options.n_echoes; n > 0) {
-        if (static_cast<int>(table.size()) < n) {
+        if (table.rbegin()->first < n) {
             draft.error("", "--n-echoes", str(n), str("this scan has ", table.size(), " echoes"),
                         "ask for fewer");
         }
-        while (static_cast<int>(table.size()) > n) {
+        while (!table.empty() && table.rbegin()->first > n) {
             for (auto& [part, source] : std::prev(table.end())->second) {
                 if (source.member->echo > 0) {
                     source.member->use = Use::ignored;
@@ -241,29 +337,22 @@ EchoTable arrange_echoes(Draft& draft)
             }
             table.erase(std::prev(table.end()));
         }
-    }
-    std::set<int> all;
-    for (const auto& [number, parts] : table) all.insert(number);
-    for (int number = 1; number < *all.rbegin() && !any_stack; ++number) {
-        if (all.contains(number)) continue;
-        draft.error("", "echo", str(number), str("echo missing: there are echoes ", list_of(all)),
-                    "add its images, or renumber the others");
-    }
-    const std::vector<Part> wanted = has_phase ? std::vector<Part>{Part::phase, Part::magnitude}
-                                               : std::vector<Part>{Part::real, Part::imaginary};
-    for (const Part part : wanted) {
-        if (part == Part::magnitude && numbers[part].empty()) {
-            draft.warning("", "part", "", "no magnitude images: masks and weights come from the phase alone",
-                          "add part-mag images");
-            continue;
+        if (table.empty()) {
+            draft.error("", "--n-echoes", str(n), "this scan has none of the first echoes", "ask for more");
+            return table;
         }
-        for (const int number : all) {
-            if (numbers[part].contains(number)) continue;
-            const Source& partner = table[number].begin()->second;
-            draft.error(partner.member->image->relative, "echo", str(number),
-                        str("the ", name_of(part), " image of this echo is missing"),
-                        "add it, or remove its partner");
-        }
+    }
+    std::vector<Part> wanted = has_phase ? std::vector<Part>{Part::phase, Part::magnitude}
+                                         : std::vector<Part>{Part::real, Part::imaginary};
+    if (has_phase && numbers[Part::magnitude].empty()) {
+        draft.warning("", "part", "", "no magnitude images: masks and weights come from the phase alone",
+                      "add part-mag images");
+        wanted.pop_back();
+    }
+    if (any_stack) {
+        require_whole_stacks(draft, table, numbers, wanted);
+    } else {
+        leave_out_incomplete(draft, table, wanted);
     }
     return table;
 }

@@ -58,9 +58,9 @@ void correct_bipolar(Chain& chain)
         if (o.bipolar == "on") chain.warn("bipolar correction needs three echoes: left out");
         return;
     }
-    // Odd and even are told by place, which an echo that was taken out from between the others upsets.
-    for (std::size_t e = 0; e < chain.used_echoes.size(); ++e) {
-        if (chain.used_echoes[e] == chain.spec.acquisition.echoes[e].number) continue;
+    // Odd and even are told by place, which an echo that is missing between the others upsets.
+    for (std::size_t e = 1; e < chain.used_echoes.size(); ++e) {
+        if (chain.used_echoes[e] == chain.used_echoes[e - 1] + 1) continue;
         chain.warn("an echo is missing between the others: alternating readouts cannot be corrected");
         return;
     }

@@ -180,6 +180,22 @@ class Run(Case):
         run("run", bids, self.out(), *FAST)
         self.assertIn("1 of 1 jobs done", run("status", self.out()).stdout)
 
+    def test_an_echo_that_lacks_an_image_is_left_out_and_said_everywhere(self):
+        bids = self.phantom(1)
+        echo = "sub-01/anat/sub-01_echo-2_part-"
+        os.remove(os.path.join(bids, echo + "phase_MEGRE.nii.gz"))
+        problem = f"echo 2 is left out: {echo}phase_MEGRE.nii.gz is missing"
+        plan = run("run", bids, self.out(), *FAST, "--dry-run").stdout
+        self.assertIn(f"ignored {echo}mag_MEGRE.nii.gz: {problem}", plan)
+        self.assertIn("1 job, 0 refused", plan)
+        self.assertIn(f"WARN  sub-01: {problem}; add what is missing", run("run", bids, self.out(), *FAST).stderr)
+        self.assertEqual(self.rows()["sub-01"]["state"], "done")
+        self.assertIn(problem, self.rows()["sub-01"]["warnings"])
+        self.assertIn(f"sub-01: warning: {problem}", run("status", self.out()).stdout)
+        sidecar = json.loads(self.read("out/sub-01/anat/sub-01_Chimap.json"))
+        self.assertEqual(sidecar["EchoTime"], [0.004, 0.016])
+        self.assertIn(problem, sidecar["Warnings"])
+
     def test_each_shard_records_the_refused_scans_that_are_its_own(self):
         bids = self.phantom(3)
         self.without_echo_times(bids, "sub-01")

@@ -47,7 +47,7 @@ struct Acquisition {
     std::string key;  ///< "sub-01_ses-a_acq-b_run-1" (+ "_T2starw" etc. when a subject has several suffixes)
     std::string subject, session, suffix;         ///< labels without "sub-", "ses-"
     std::map<std::string, std::string> entities;  ///< all but sub, ses, echo, part (acq, run, rec, dir, ...)
-    std::vector<Echo> echoes;                     ///< ascending echo time
+    std::vector<Echo> echoes;                     ///< ascending echo time; those that lack something are left out
     double b0_tesla = 0.0;
     Geometry geometry;
     fs::path t1w;                       ///< of the same subject/session, if any

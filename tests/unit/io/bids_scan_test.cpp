@@ -163,7 +163,7 @@ TEST(BidsScan, AcceptsRealAndImaginaryPairsAndPhaseAlone)
     EXPECT_FLOAT_EQ(data.phase_rad[0], std::atan2(4.0f, -3.0f));
     bids.remove("sub-01/anat/sub-01_part-imag_T2starw.nii");
     EXPECT_THAT(lines_of(scan_bids(bids.root()).findings),
-                HasSubstr("the imaginary part image of this echo is missing"));
+                HasSubstr("sub-01/anat/sub-01_part-imag_T2starw.nii is missing"));
 }
 
 TEST(BidsScan, KeepsScansApartThatDifferInSuffixOnly)

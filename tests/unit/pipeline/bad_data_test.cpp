@@ -109,6 +109,29 @@ TEST_F(BadData, AnEchoOfZerosGetsNoWeight)
     expect_refusal(spec, "per_echo");
 }
 
+TEST_F(BadData, AScanThatLacksAnEchoIsMadeFromTheTrueTimesOfTheOthers)
+{
+    const TinyScan scan({.n_echoes = 4});
+    JobSpec good = scan.job();
+    ASSERT_EQ(run(good).state, "done");
+    const double want = contrast(good);
+    for (const std::size_t missing : {0u, 1u, 2u, 3u}) {
+        JobSpec spec = scan.job();
+        auto& echoes = spec.acquisition.echoes;
+        echoes.erase(echoes.begin() + static_cast<std::ptrdiff_t>(missing));
+        const JobResult result = run(spec);
+        EXPECT_EQ(result.state, "done") << result.message;
+        EXPECT_NEAR(contrast(spec), want, 0.1) << "without echo " << missing + 1;
+        // Odd and even echoes are those of the scanner's count, not of ours.
+        const bool in_between = missing == 1 || missing == 2;
+        const auto findings = sidecar_of(spec, "Chimap").at("Findings").at("phase");
+        EXPECT_EQ(findings.contains("bipolar_evidence"), !in_between);
+        EXPECT_EQ(std::count(result.warnings.begin(), result.warnings.end(),
+                             "an echo is missing between the others: alternating readouts cannot be corrected"),
+                  in_between ? 1 : 0);
+    }
+}
+
 TEST_F(BadData, NothingButZerosIsRefused)
 {
     const TinyScan scan({.n_echoes = 2});
