@@ -11,7 +11,8 @@ namespace {
 
 constexpr double csv_interval_s = 30.0;
 
-std::string quoted(const std::string& text)
+/// A value of a table. Not called quoted(), which std::string brings along.
+std::string cell(const std::string& text)
 {
     if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
     std::string out = "\"";
@@ -157,9 +158,9 @@ std::string csv_of(const std::map<std::string, JobStatus>& jobs)
     for (const auto& [key, s] : jobs) {
         std::string warnings;
         for (const std::string& warning : s.warnings) warnings += (warnings.empty() ? "" : " | ") + warning;
-        out += str(quoted(key), ',', s.state, ',', s.cause, ',', fixed(s.seconds, 3), ',', fixed(s.peak_mb, 1), ',',
-                   quoted(s.host), ',', s.rank, ',', s.threads, ',', s.attempts, ',', fixed(s.total_seconds, 3), ',',
-                   quoted(s.message), ',', quoted(warnings), '\n');
+        out += str(cell(key), ',', s.state, ',', s.cause, ',', fixed(s.seconds, 3), ',', fixed(s.peak_mb, 1), ',',
+                   cell(s.host), ',', s.rank, ',', s.threads, ',', s.attempts, ',', fixed(s.total_seconds, 3), ',',
+                   cell(s.message), ',', cell(warnings), '\n');
     }
     return out;
 }

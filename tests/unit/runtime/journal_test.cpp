@@ -248,9 +248,11 @@ TEST(Csv, QuotesWhatNeedsIt)
     jobs["a"] = {.key = "a", .hash = "h", .state = "failed", .cause = "exit", .message = "said \"no\", twice",
                  .warnings = {"one echo", "thin, very"}, .seconds = 1.5, .total_seconds = 2.5, .peak_mb = 10, .host = "n1", .rank = 2, .threads = 4,
                  .attempts = 2};
+    jobs["b"] = {.key = "b", .hash = "h", .state = "done"};
     EXPECT_EQ(csv_of(jobs),
               "key,state,cause,seconds,peak_mb,host,rank,threads,attempts,total_seconds,message,warnings\n"
-              "a,failed,exit,1.500,10.0,n1,2,4,2,2.500,\"said \"\"no\"\", twice\",\"one echo | thin, very\"\n");
+              "a,failed,exit,1.500,10.0,n1,2,4,2,2.500,\"said \"\"no\"\", twice\",\"one echo | thin, very\"\n"
+              "b,done,,0.000,0.0,,0,0,0,0.000,,\n");
 }
 
 }  // namespace
