@@ -33,6 +33,31 @@ echo "scontrol $*" >> "$NOTES"
 """
 
 
+# Notes its arguments, and fails to build.
+CMAKE = """#!/bin/sh
+echo "$*" >> "$NOTES"
+[ "$1" != --build ]
+"""
+DPKG_QUERY = """#!/bin/sh
+echo "install ok installed"
+"""
+
+
+class StartScript(Case):
+    def test_the_demo_builds_the_program_alone(self):
+        os.makedirs(self.path("project/src"))
+        shutil.copy(os.path.join(ROOT, "src/start"), self.path("project/src/start"))
+        for name, content in (("cmake", CMAKE), ("dpkg-query", DPKG_QUERY)):
+            with open(self.path(name), "w", encoding="utf-8") as file:
+                file.write(content)
+            os.chmod(self.path(name), stat.S_IRWXU)
+        for word, target in (("demo", "qsmpi"), ("build", "all"), ("test", "all")):
+            subprocess.run(["sh", self.path("project/src/start"), word], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                           env=environment(PATH=self.folder + ":" + os.environ["PATH"], NOTES=self.path("notes")), check=False)
+            self.assertEqual(self.read("notes").splitlines(), ["--preset release", f"--build build --target {target}"])
+            os.remove(self.path("notes"))
+
+
 class JobScripts(Case):
     def setUp(self):
         super().setUp()
