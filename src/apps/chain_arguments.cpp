@@ -29,7 +29,8 @@ const std::map<std::string, Help>& help_texts()
         {"offset_sigma_mm", {"X", "smoothing of the coil phase, standard deviation, mm"}},
         {"field_map", {"NAME", "how echoes become one field: nonlinear | average | linear"}},
         {"r2star", {"NAME", "R2*, T2* and S0 of two and more echoes: nlls | arlo | loglinear | off"}},
-        {"mask", {"MASK", "auto | quality | magnitude | FILE with {sub}, {ses} ... in its name, or an expression: 'qsmpi mask --help'"}},
+        {"mask", {"MASK", "auto | quality | magnitude | FILE, or an expression: 'qsmpi mask --help'. In paths, {sub}, {ses}, {run}, {acq}, "
+                          "{key} and {prefix} stand for those of each scan, labels alone: masks/sub-{sub}_mask.nii.gz"}},
         {"mask_quality_threshold", {"X", "phase quality above which a voxel is reliable, 0 to 1; 0: Otsu's threshold"}},
         {"mask_erosion_mm", {"X", "peeled off the mask, mm"}},
         {"two_pass", {"WORD", "reconstruct reliable phase alone too, against streaks of strong sources: off | on"}},

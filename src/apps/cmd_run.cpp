@@ -85,7 +85,7 @@ CommandLine command_line(RunArguments& a)
     c.closing(mask::expression_help() + "\n\n"
         "Exit codes: 0 all done, 1 some scans refused or jobs failed, 2 usage, 3 nothing can be run, 4 I/O, 70 bug,\n"
         "75 interrupted or out of time: run again to finish. The same number is the last thing written, to OUT_DIR/status.\n"
-        "References: printed for the methods chosen into OUT_DIR/methods.txt");
+        "What was done with each scan, for a paper, and references: OUT_DIR/methods.txt");
     return c;
 }
 
@@ -342,7 +342,7 @@ int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Com
         write_status(a, runtime::exit_interrupted);
         return runtime::exit_interrupted;
     }
-    if (!work->specs.empty()) pipeline::write_dataset_files(a.run.output_dir, options, a.bids);
+    if (!work->specs.empty()) pipeline::write_dataset_description(a.run.output_dir, a.bids);
 
     std::size_t n_failed = 0;
     runtime::ProgressPrinter printer(isatty(STDERR_FILENO) != 0,
@@ -366,7 +366,7 @@ int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Com
     // Of children and runs that were killed. Not in a shard: others may be writing on other hosts.
     if (a.run.shard_count == 1 && code != runtime::exit_io) io::remove_stale_temporaries(a.run.output_dir);
     if (a.run.shard_count == 1 && (code == runtime::exit_all_done || code == runtime::exit_some_failed || code == runtime::exit_nothing_runs))
-        draw_sheet_if_old(a.run.output_dir);
+        summarise_if_old(a.run.output_dir);
     if (code == runtime::exit_all_done && work->some_refused) {  // by what belongs to no scan
         code = exit_some_failed;
         write_status(a, code);

@@ -65,8 +65,7 @@ void write_outputs(const fs::path& output, const pipeline::Span& span, const pip
     sidecar.replace_extension().replace_extension(".json");
     nlohmann::ordered_json j{{"Stage", span.name}, {"Units", "ppm"}};
     j["Preset"] = options.preset;
-    j["Parameters"] = json(options);
-    j["Findings"] = json::parse(result.notes_json);
+    j.update(nlohmann::ordered_json::parse(result.account_json));
     j["Warnings"] = result.warnings;
     j["GeneratedBy"] = {{"Name", "qsmpi"}, {"Version", version()}, {"Commit", commit()}};
     io::write_file_atomic(sidecar, j.dump(2) + "\n");

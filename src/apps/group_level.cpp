@@ -4,33 +4,47 @@
 #include "contact_sheet.hpp"
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/io/file.hpp"
+#include "qsmpi/pipeline/job.hpp"
 
 namespace qsmpi::apps {
 
 namespace fs = std::filesystem;
 
-void draw_sheet(const fs::path& output_dir)
+namespace {
+
+void summarise(const fs::path& output_dir)
 {
     try {
         draw_contact_sheet(output_dir, output_dir / "contact_sheet.png", 0.1);
+        std::vector<fs::path> sidecars = find_maps(output_dir);
+        for (fs::path& file : sidecars) file.replace_extension().replace_extension(".json");
+        if (!sidecars.empty()) pipeline::write_methods(output_dir, sidecars);
     } catch (const Error& e) {
-        log::warn(str("no contact sheet: ", e.what()));  // the maps are there all the same
+        log::warn(str("no contact sheet or methods.txt: ", e.what()));  // the maps are there all the same
     }
 }
 
-void draw_sheet_if_old(const fs::path& output_dir)
+/// When a file was written; before everything else if it is not there.
+fs::file_time_type time_of(const fs::path& file)
 {
-    std::error_code no_sheet, no_table;
-    const auto drawn = fs::last_write_time(output_dir / "contact_sheet.png", no_sheet);
-    const auto told = fs::last_write_time(output_dir / "jobs.csv", no_table);
-    if (no_sheet || (!no_table && drawn < told)) draw_sheet(output_dir);
+    std::error_code absent;
+    const auto time = fs::last_write_time(file, absent);
+    return absent ? fs::file_time_type::min() : time;
+}
+
+}  // namespace
+
+void summarise_if_old(const fs::path& output_dir)
+{
+    const auto told = time_of(output_dir / "journal.jsonl");
+    if (time_of(output_dir / "contact_sheet.png") < told || time_of(output_dir / "methods.txt") < told) summarise(output_dir);
 }
 
 int group_level(const fs::path& output_dir)
 {
     const auto maps = find_maps(output_dir);
     require(!maps.empty(), str(output_dir.string(), ": no maps to gather; run the participant level first"));
-    draw_sheet(output_dir);
+    summarise(output_dir);
     std::string table = "scan,map\n";
     for (const fs::path& map : maps) {
         std::string scan = map.filename().string();

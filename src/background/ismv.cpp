@@ -36,7 +36,8 @@ LocalField ismv(const VolumeF& total_field_ppm, const Mask& mask, const IsmvOpti
             .mask = numerics::uncrop(ball.fits, part.box, mask.grid()),
             .iterations = end.iterations,
             .relative_residual = end.relative_residual,
-            .converged = end.converged};
+            .converged = end.converged,
+            .radius_mm = ball.radius_mm};
 }
 
 extern const Method ismv_method;

@@ -271,7 +271,8 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     subtract(local, error, &box_mask, local);
     keep_gross(error, 2.0 * options.rim_error_ppm);
     return {numerics::uncrop(local, box, mask.grid()), mask.clone(), solver.iterations(), solver.relative_residual(), true,
-            numerics::uncrop(weight, box, mask.grid()), numerics::uncrop(error, box, mask.grid())};
+            numerics::uncrop(weight, box, mask.grid()), numerics::uncrop(error, box, mask.grid()),
+            inner ? static_cast<int>(rounds.size()) : 1};
 }
 
 }  // namespace qsmpi::background

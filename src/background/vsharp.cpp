@@ -120,7 +120,8 @@ LocalField vsharp(const VolumeF& total_field_ppm, const Mask& mask, const Vsharp
     const Mask valid = deeper_than(distance_mm, balls.back().reach_mm);
     keep_inside(field, valid);
     return {.local_field_ppm = numerics::uncrop(field, box, total_field_ppm.grid()),
-            .mask = numerics::uncrop(valid, box, mask.grid())};
+            .mask = numerics::uncrop(valid, box, mask.grid()),
+            .radius_mm = balls.front().radius_mm};
 }
 
 extern const Method vsharp_method;

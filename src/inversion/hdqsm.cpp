@@ -59,7 +59,7 @@ constinit const Method hdqsm_method{
         HdqsmOptions options;
         options.first.lambda = l1_lambda(p.mask->grid(), noise);
         options.second.lambda = p.lambda > 0.0 ? p.lambda : splitting_lambda(p.mask->grid(), noise);
-        return hdqsm(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer);
+        return with_lambda(hdqsm(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer), options.second.lambda);
     }};
 
 }  // namespace qsmpi::inversion

@@ -268,7 +268,7 @@ constinit const Method ilsqr_method{
     .run = [](const Problem& p) {
         IlsqrOptions options;
         if (p.lambda > 0.0) options.cone_threshold = p.lambda;
-        return ilsqr(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer);
+        return with_lambda(ilsqr(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer), options.cone_threshold);
     }};
 
 }  // namespace qsmpi::inversion

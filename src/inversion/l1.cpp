@@ -45,7 +45,7 @@ constinit const Method l1_method{
     .run = [](const Problem& p) {
         L1Options options{.radians_per_ppm = p.radians_per_ppm};
         options.splitting.lambda = p.lambda > 0.0 ? p.lambda : l1_lambda(p.mask->grid(), detail::noise_ppm(p));
-        return l1(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer);
+        return with_lambda(l1(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer), options.splitting.lambda);
     }};
 
 }  // namespace qsmpi::inversion

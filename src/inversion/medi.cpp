@@ -140,12 +140,13 @@ constinit const Method medi_method{
     .run = [](const Problem& p) {
         MediOptions options = medi_defaults(p.mask->grid());
         if (p.lambda > 0.0) options.lambda = p.lambda;
-        return medi(*p.field_ppm, *p.mask, p.b0_direction_ijk,
-                    {.weight = p.weight,
-                     .magnitude = p.magnitude,
-                     .csf_mask = p.csf_mask,
-                     .radians_per_ppm = p.radians_per_ppm},
-                    options, p.observer);
+        return with_lambda(medi(*p.field_ppm, *p.mask, p.b0_direction_ijk,
+                                {.weight = p.weight,
+                                 .magnitude = p.magnitude,
+                                 .csf_mask = p.csf_mask,
+                                 .radians_per_ppm = p.radians_per_ppm},
+                                options, p.observer),
+                           options.lambda);
     }};
 
 }  // namespace qsmpi::inversion

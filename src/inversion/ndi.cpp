@@ -166,7 +166,7 @@ constinit const Method ndi_method{
     .run = [](const Problem& p) {
         NdiOptions options{.noise_ppm = detail::noise_ppm(p), .radians_per_ppm = p.radians_per_ppm};
         if (p.lambda > 0.0) options.damping = p.lambda;
-        return ndi(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer);
+        return with_lambda(ndi(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer), options.damping);
     }};
 
 }  // namespace qsmpi::inversion

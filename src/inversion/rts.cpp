@@ -168,7 +168,7 @@ constinit const Method rts_method{
     .run = [](const Problem& p) {
         RtsOptions options;
         if (p.lambda > 0.0) options.threshold = p.lambda;
-        return rts(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.observer);
+        return with_lambda(rts(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.observer), options.threshold);
     }};
 
 }  // namespace qsmpi::inversion

@@ -74,7 +74,7 @@ constinit const Method star_method{
         StarOptions options;
         options.splitting.lambda = p.lambda > 0.0 ? p.lambda : splitting_lambda(p.mask->grid(), detail::noise_ppm(p));
         options.strong_lambda = 25.0 * options.splitting.lambda;
-        return star(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer);
+        return with_lambda(star(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer), options.splitting.lambda);
     }};
 
 }  // namespace qsmpi::inversion

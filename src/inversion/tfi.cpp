@@ -186,8 +186,9 @@ constinit const Method tfi_method{
     .run = [](const Problem& p) {
         TfiOptions options = tfi_defaults(p.mask->grid());
         if (p.lambda > 0.0) options.lambda = p.lambda;
-        return tfi(*p.field_ppm, *p.mask, p.b0_direction_ijk, {.sigma_ppm = p.sigma_ppm, .magnitude = p.magnitude},
-                   options, p.observer);
+        return with_lambda(tfi(*p.field_ppm, *p.mask, p.b0_direction_ijk,
+                               {.sigma_ppm = p.sigma_ppm, .magnitude = p.magnitude}, options, p.observer),
+                           options.lambda);
     }};
 
 }  // namespace qsmpi::inversion

@@ -123,7 +123,7 @@ constinit const Method tgv_method{
             options.alpha0 *= p.lambda / options.alpha1;
             options.alpha1 = p.lambda;
         }
-        return tgv(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer);
+        return with_lambda(tgv(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer), options.alpha1);
     }};
 
 }  // namespace qsmpi::inversion

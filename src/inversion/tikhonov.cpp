@@ -66,7 +66,7 @@ constinit const Method tikhonov_method{
         TikhonovOptions options;
         options.lambda =
             p.lambda > 0.0 ? p.lambda : tikhonov_lambda(options.penalty, p.mask->grid(), detail::noise_ppm(p));
-        return tikhonov(*p.field_ppm, *p.mask, p.b0_direction_ijk, options);
+        return with_lambda(tikhonov(*p.field_ppm, *p.mask, p.b0_direction_ijk, options), options.lambda);
     }};
 
 }  // namespace qsmpi::inversion

@@ -34,7 +34,7 @@ constinit const Method tkd_method{
     .run = [](const Problem& p) {
         TkdOptions options;
         if (p.lambda > 0.0) options.threshold = p.lambda;
-        return tkd(*p.field_ppm, *p.mask, p.b0_direction_ijk, options);
+        return with_lambda(tkd(*p.field_ppm, *p.mask, p.b0_direction_ijk, options), options.threshold);
     }};
 
 }  // namespace qsmpi::inversion

@@ -41,7 +41,7 @@ constinit const Method tsvd_method{
     .run = [](const Problem& p) {
         TsvdOptions options;
         options.threshold = p.lambda > 0.0 ? p.lambda : tsvd_threshold(detail::noise_ppm(p));
-        return tsvd(*p.field_ppm, *p.mask, p.b0_direction_ijk, options);
+        return with_lambda(tsvd(*p.field_ppm, *p.mask, p.b0_direction_ijk, options), options.threshold);
     }};
 
 }  // namespace qsmpi::inversion

@@ -203,8 +203,11 @@ constinit const Method tv_method{
         }
         if (p.lambda > 0.0) options.lambda = p.lambda;
         const VolumeF guide = guided ? edge_guide(*p.magnitude, *p.mask) : VolumeF();
-        return tv(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight != nullptr ? p.weight : &even, p.observer,
-                  guided ? &guide : nullptr);
-    }};
+        return with_lambda(tv(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight != nullptr ? p.weight : &even,
+                              p.observer, guided ? &guide : nullptr),
+                           options.lambda);
+    },
+    .sentence_without_edges = "Susceptibility was computed by total variation regularisation with one Bregman iteration, solved with "
+                              "the alternating direction method of multipliers."};
 
 }  // namespace qsmpi::inversion

@@ -38,7 +38,7 @@ constinit const Method whqsm_method{
     .run = [](const Problem& p) {
         WhqsmOptions options{.radians_per_ppm = p.radians_per_ppm};
         options.splitting.lambda = p.lambda > 0.0 ? p.lambda : splitting_lambda(p.mask->grid(), detail::noise_ppm(p));
-        return whqsm(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer);
+        return with_lambda(whqsm(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight, p.observer), options.splitting.lambda);
     }};
 
 }  // namespace qsmpi::inversion

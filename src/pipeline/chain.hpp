@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,15 @@ enum class Pass { filled, reliable };
 
 /// Key of the note of stage "phase" that says how stored values became radians; it has a place of its own in sidecars.
 inline constexpr const char* phase_scaling_note = "phase_scaling";
+
+/// Keys of notes that tell what was decided: the echoes in use, "mean", "csf", "region" or "none", reports of the null space.
+inline constexpr const char* echoes_note = "echoes";
+inline constexpr const char* reference_note = "reference";
+inline constexpr const char* null_space_note = "null_space";
+inline constexpr const char* by_r2star_word = "R2*";
+
+/// Key of the note with options as they were used; sidecars show them among the parameters.
+inline constexpr const char* used_note = "used";
 
 /// What the stages of one job hand to each other. Volumes are let go as soon as no later stage needs them.
 struct Chain {
@@ -67,6 +77,8 @@ struct Chain {
     [[nodiscard]] std::size_t n_fields() const;
     /// Remembers a decision of the running stage: for record and sidecar.
     void note(const char* key, nlohmann::json value) { notes[stage][key] = std::move(value); }
+    /// Remembers what an option came to that left the choice to us.
+    void note_used(const char* option, nlohmann::json value) { notes[stage][used_note][option] = std::move(value); }
     /// Logs a warning and keeps it for record, sidecar and result.
     void warn(const std::string& message);
 };
@@ -130,6 +142,8 @@ void let_go(Chain& chain, const std::string& finished);
 /// What the option `r2star` comes to for this acquisition: "nlls", "arlo", "loglinear" or, without magnitude or with a
 /// single echo, "off". Two echoes: a line through two logarithms is all there is.
 [[nodiscard]] std::string r2star_method(const io::Acquisition& acquisition, const ChainOptions& options);
+/// True if every echo has a magnitude.
+[[nodiscard]] bool has_magnitude(const io::Acquisition& acquisition);
 /// The option `swi`, or "off" without magnitude.
 [[nodiscard]] std::string swi_method(const io::Acquisition& acquisition, const ChainOptions& options);
 /// True if a later stage looks for cerebrospinal fluid in R2*: for the reference, or for an inversion that holds it even.
@@ -175,12 +189,19 @@ void inject_fault(const std::string& stage, const std::string& key);
 [[nodiscard]] bool outputs_carry(const JobSpec& spec, const std::string& hash);
 /// Writes maps, sidecars and picture, all under temporary names first.
 void publish_outputs(const Chain& chain, const std::string& hash);
+/// What stages did, as sidecars show it: names of the methods of each, parameters, findings; and the warnings.
+struct Account {
+    nlohmann::ordered_json methods, parameters, findings, warnings;
+};
+/// @param ran  whether the stage of this name was run for this result; findings of others are told too
+[[nodiscard]] Account account_of(const Chain& chain, const std::function<bool(const std::string&)>& ran,
+                                 const std::string& last_stage);
 /// Sidecar of the output called `suffix` ("Chimap", "mask", "fieldmap", "desc-local_fieldmap", "desc-sigma_fieldmap",
 /// "desc-romeo_quality").
 [[nodiscard]] nlohmann::ordered_json sidecar(const Chain& chain, const MapState& map, const std::string& suffix,
                                              const std::string& hash);
 
-/// Names and papers of the methods that these options choose, in the order of the chain.
+/// Names and papers of the methods that made what the chain holds, in their order: options, and what stages noted of the scan.
 struct Method {
     std::string stage, name, sentence, citation;
 };
@@ -191,6 +212,8 @@ inline constexpr const char* nonlinear_method = "nonlinear complex fit";
 inline constexpr const char* null_space_method = "null space";
 inline constexpr const char* no_offset_method = "none";  ///< the coil's phase stays in the field
 inline constexpr const char* two_pass_method = "two passes";
-[[nodiscard]] std::vector<Method> methods_of(const ChainOptions& options);
+[[nodiscard]] std::vector<Method> methods_of(const Chain& chain);
+/// Key of the sentences of methods_of() in the sidecar of a map: [{"Sentence", "Reference"}, ...].
+inline constexpr const char* sentences_key = "MethodSentences";
 
 }  // namespace qsmpi::pipeline

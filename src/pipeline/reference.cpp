@@ -90,10 +90,14 @@ void ReferenceRegion::apply(Chain& chain, VolumeF& chi_ppm, const Mask& mask, co
         shift_ppm = inversion::set_reference(chi_ppm, mask, region_, weight);
         if (!shift_ppm) chain.warn("the reference region has no voxel in the map: the mean of the mask is the reference");
     }
+    const char* used = kind_ == "csf" ? "csf" : "region";
     if (!shift_ppm) {
-        const auto word = kind_ == "none" ? inversion::Reference::none : inversion::Reference::mean;
-        shift_ppm = inversion::set_reference(chi_ppm, mask, word, weight);
+        const bool none = kind_ == "none";
+        used = none ? "none" : "mean";
+        shift_ppm = inversion::set_reference(chi_ppm, mask, none ? inversion::Reference::none : inversion::Reference::mean, weight);
     }
+    chain.note(reference_note, used);
+    if (std::string_view(used) == "mean") chain.note_used("reference", used);
     chain.notes[chain.stage]["reference_ppm"].push_back(*shift_ppm);
 }
 

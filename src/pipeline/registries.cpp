@@ -127,7 +127,7 @@ inversion::Result invert(const Chain& chain, const MapState& map, const Mask* cs
     return method.run(problem);
 }
 
-void add_registry_methods(std::vector<Method>& methods, const ChainOptions& options)
+void add_registry_methods(std::vector<Method>& methods, const ChainOptions& options, bool sees_edges)
 {
     const ChainOptions chosen = resolved(options);
     const background::Method& background = background::method(chosen.background);
@@ -138,7 +138,9 @@ void add_registry_methods(std::vector<Method>& methods, const ChainOptions& opti
                            "Solid harmonics up to order four were fitted to the local field and subtracted.",
                            "Zhou et al., NMR Biomed. 27(3):312-319, 2014, doi:10.1002/nbm.3064"});
     const inversion::Method& inversion = inversion::method(options.inversion);
-    methods.push_back({"chi", std::string(inversion.name), std::string(inversion.sentence), std::string(inversion.citation)});
+    const bool other_words = !sees_edges && !inversion.sentence_without_edges.empty();
+    methods.push_back({"chi", std::string(inversion.name),
+                       std::string(other_words ? inversion.sentence_without_edges : inversion.sentence), std::string(inversion.citation)});
 }
 
 }  // namespace qsmpi::pipeline

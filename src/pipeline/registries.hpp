@@ -25,6 +25,7 @@ namespace qsmpi::pipeline {
 [[nodiscard]] inversion::Result invert(const Chain& chain, const MapState& map, const Mask* csf = nullptr);
 
 /// Adds what the registries say about the chosen background method and inversion.
-void add_registry_methods(std::vector<Method>& methods, const ChainOptions& options);
+/// @param sees_edges  whether the inversion is given the magnitude
+void add_registry_methods(std::vector<Method>& methods, const ChainOptions& options, bool sees_edges);
 
 }  // namespace qsmpi::pipeline

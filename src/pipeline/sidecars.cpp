@@ -46,25 +46,6 @@ std::string source_uri(const fs::path& file)
     return "bids:raw:" + (inside.empty() ? file.filename() : inside).generic_string();
 }
 
-// Some steps are left out when the data do not call for them: the options alone do not tell.
-bool happened(const Method& method, const Chain& chain)
-{
-    const auto notes = chain.notes.value("phase", nlohmann::json::object());
-    if (method.name == bipolar_method) return notes.value("bipolar_corrected", false);
-    if (method.name == mcpc3ds_method || method.name == aspire_method)
-        return notes.value("offset_method", "none") == method.name;
-    if (method.stage == "r2star") return r2star_method(chain.spec.acquisition, chain.spec.options) == method.name;
-    if (method.stage == "swi") return swi_method(chain.spec.acquisition, chain.spec.options) != "off";
-    if (method.name == two_pass_method) return chain.notes.value("chi", nlohmann::json::object()).value("two_passes", false);
-    if (method.name == null_space_method) {
-        const auto chi = chain.notes.value("chi", nlohmann::json::object());
-        const auto reports = chi.value("null_space", nlohmann::json::array());
-        return std::any_of(reports.begin(), reports.end(), [](const auto& r) { return r.at("share").template get<double>() > 0.0; });
-    }
-    if (method.name == nonlinear_method) return chain.echo_times_s.size() > 1;
-    return true;
-}
-
 std::vector<fs::path> sources_of(const io::Acquisition& acquisition)
 {
     std::vector<fs::path> sources;
@@ -77,6 +58,28 @@ std::vector<fs::path> sources_of(const io::Acquisition& acquisition)
 }
 
 }  // namespace
+
+Account account_of(const Chain& chain, const std::function<bool(const std::string&)>& ran, const std::string& last_stage)
+{
+    Account account{Json::object(), Json::object(), Json::object(), Json::array()};
+    const nlohmann::json options = resolved(chain.spec.options);
+    const std::vector<Method> chosen = methods_of(chain);
+    for (const Stage& stage : stage_table()) {
+        Json notes = chain.notes.value(stage.name, nlohmann::json::object());
+        if (ran(stage.name)) {
+            for (const std::string& name : stage.options) account.parameters[name] = options.at(name);
+            const Json used = notes.value(used_note, Json::object());
+            for (const auto& [name, value] : used.items()) account.parameters[name] = value;
+            for (const Method& method : chosen)
+                if (method.stage == stage.name) account.methods[stage.name].push_back(method.name);
+        }
+        for (const auto& warning : notes.value("warnings", Json::array())) account.warnings.push_back(warning);
+        for (const char* shown_elsewhere : {"warnings", used_note, phase_scaling_note}) notes.erase(shown_elsewhere);
+        if (!notes.empty()) account.findings[stage.name] = std::move(notes);
+        if (stage.name == last_stage) break;
+    }
+    return account;
+}
 
 Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix, const std::string& hash)
 {
@@ -91,29 +94,19 @@ Json sidecar(const Chain& chain, const MapState& map, const std::string& suffix,
     j["MagneticFieldStrength"] = acquisition.b0_tesla;
     j["B0DirectionVoxelAxes"] = acquisition.geometry.b0_direction_ijk();
 
-    Json methods = Json::object(), parameters = Json::object(), findings = Json::object();
+    Account account = account_of(chain, [](const std::string&) { return true; }, what.last_stage);
     Json warnings = acquisition.warnings;
-    const nlohmann::json options = resolved(chain.spec.options);
-    const std::vector<Method> used = methods_of(chain.spec.options);
-    for (const Stage& stage : stage_table()) {
-        for (const std::string& name : stage.options) parameters[name] = options.at(name);
-        for (const Method& method : used)
-            if (method.stage == stage.name && happened(method, chain)) methods[stage.name].push_back(method.name);
-        if (chain.notes.contains(stage.name)) {
-            Json notes = chain.notes.at(stage.name);
-            if (const auto own = notes.find("warnings"); own != notes.end()) {
-                for (const auto& warning : *own) warnings.push_back(warning);
-                notes.erase("warnings");
-            }
-            notes.erase(phase_scaling_note);
-            if (!notes.empty()) findings[stage.name] = std::move(notes);
-        }
-        if (std::string(stage.name) == what.last_stage) break;
-    }
+    warnings.insert(warnings.end(), account.warnings.begin(), account.warnings.end());
     j["Preset"] = chain.spec.options.preset;
-    j["Method"] = std::move(methods);
-    j["Parameters"] = std::move(parameters);
-    j["Findings"] = std::move(findings);
+    j["Method"] = std::move(account.methods);
+    if (suffix == "Chimap" && map.echo_number == 0) {
+        for (const Method& method : methods_of(chain)) {
+            Json& sentence = j[sentences_key].emplace_back(Json{{"Sentence", method.sentence}});
+            if (!method.citation.empty()) sentence["Reference"] = method.citation;
+        }
+    }
+    j["Parameters"] = std::move(account.parameters);
+    j["Findings"] = std::move(account.findings);
     j["PhaseScaling"] = chain.notes.at("phase").at(phase_scaling_note);
     j["Sources"] = Json::array();
     for (const fs::path& file : sources_of(acquisition)) j["Sources"].push_back(source_uri(file));

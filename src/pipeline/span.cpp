@@ -1,5 +1,6 @@
 #include "qsmpi/pipeline/span.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -93,6 +94,7 @@ JobSpec job_of(const SpanInput& input, const ChainOptions& options)
 {
     JobSpec spec;
     spec.options = options;
+    spec.options.mask = "mask.nii.gz";  // any file: it is given in memory
     spec.acquisition.key = "stage";
     spec.acquisition.b0_tesla = input.b0_tesla;
     spec.acquisition.geometry = input.geometry;
@@ -188,8 +190,11 @@ void check_result(const Span& span, const SpanResult& result)
                                             "too small; look at mask, magnitude and echo times"));
 }
 
-void run_stages(Chain& chain, const Span& span)
+/// @return names of the stages that were run, in their order
+std::vector<std::string> run_stages(Chain& chain, const Span& span)
 {
+    std::vector<std::string> stages;
+    if (chain.notes.contains("r2star")) stages.emplace_back("r2star");  // by fill()
     bool inside = false;
     for (const Stage& stage : stage_table()) {
         const std::string name = stage.name;
@@ -201,14 +206,16 @@ void run_stages(Chain& chain, const Span& span)
             log::set_context("stage=" + name);
             stage.run(chain);
             let_go(chain, name);
+            stages.push_back(name);
         }
         if (done) chain.maps.front().local_mask = chain.mask;
         if (name == span.last_stage) break;
     }
     log::set_context("");
+    return stages;
 }
 
-SpanResult take_result(Chain& chain, const Span& span)
+SpanResult take_result(Chain& chain, const Span& span, const std::vector<std::string>& stages)
 {
     MapState& map = chain.maps.back();
     SpanResult result;
@@ -223,12 +230,13 @@ SpanResult take_result(Chain& chain, const Span& span)
     else result.volume_ppm = (span.to == Artifact::chi ? map.chi_ppm : map.local_field_ppm)->clone();
     for (std::size_t i = 0; i < result.mask.size(); ++i)
         if (result.mask[i] == 0) result.volume_ppm[i] = 0.0f;
-    for (auto& [stage, notes] : chain.notes.items()) {
-        for (const auto& warning : notes.value("warnings", nlohmann::json::array()))
-            result.warnings.push_back(warning.get<std::string>());
-        notes.erase("warnings");
-    }
-    result.notes_json = chain.notes.dump();
+    const auto ran = [&](const std::string& stage) { return std::find(stages.begin(), stages.end(), stage) != stages.end(); };
+    Account account = account_of(chain, ran, stages.back());
+    result.warnings = account.warnings.get<std::vector<std::string>>();
+    result.account_json = nlohmann::ordered_json{{"Method", std::move(account.methods)},
+                                                 {"Parameters", std::move(account.parameters)},
+                                                 {"Findings", std::move(account.findings)}}
+                              .dump();
     return result;
 }
 
@@ -265,8 +273,8 @@ SpanResult run_span(const Span& span, SpanInput input, const ChainOptions& optio
     Chain chain(spec);
     chain.keep_field_error = span.to == Artifact::total_field;
     fill(chain, span, input);
-    run_stages(chain, run);
-    SpanResult result = take_result(chain, span);
+    const std::vector<std::string> stages = run_stages(chain, run);
+    SpanResult result = take_result(chain, span, stages);
     check_result(span, result);
     return result;
 }

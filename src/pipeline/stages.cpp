@@ -57,9 +57,7 @@ json field_strength(const JobSpec& spec) { return {{"b0_tesla", spec.acquisition
 std::vector<Product> phase_products(Chain& c)
 {
     std::vector<Product> p{{.name = "quality", .unit = "1", .volume = &c.quality}};
-    const std::vector<io::Echo>& echoes = c.spec.acquisition.echoes;
-    const auto has_magnitude = [](const io::Echo& echo) { return echo.magnitude.present() || echo.real.present(); };
-    if (!echoes.empty() && std::all_of(echoes.begin(), echoes.end(), has_magnitude))
+    if (!c.spec.acquisition.echoes.empty() && has_magnitude(c.spec.acquisition))
         p.push_back({.name = "magnitude", .unit = "arbitrary", .volume = &c.magnitude_rss, .last_use = "swi"});
     return p;
 }

@@ -59,7 +59,12 @@ void find_local_field(Chain& chain, MapState& map, Pass pass)
         throw NumericalError("no voxel of the mask is left: the mask is too thin for this background method; "
                              "give a smaller background_radius_mm or another mask");
     note_solver(chain, map, local.iterations, local.relative_residual, local.converged);
-    if (pass == Pass::filled) chain.note("lost_fraction", lost);
+    if (pass == Pass::filled) {
+        chain.note("lost_fraction", lost);
+        // Methods that have no such thing say 0.
+        if (local.rounds > 0) chain.note_used("background_rounds", local.rounds);
+        if (local.radius_mm > 0.0) chain.note_used("background_radius_mm", local.radius_mm);
+    }
     if (lost > lost_fraction_limit) chain.warn(str(where(map), "mask shrank by ", std::lround(100.0 * lost), " %"));
     map.local_field_ppm = std::make_shared<VolumeF>(std::move(local.local_field_ppm));
     map.local_mask = std::make_shared<Mask>(std::move(local.mask));
@@ -74,6 +79,7 @@ VolumeF unreferenced(Chain& chain, MapState& map, const Mask* csf)
         map.local_weight = std::make_shared<VolumeF>(data_weight(*map.sigma_hz, *map.local_mask));
     inversion::Result result = invert(chain, map, csf);
     note_solver(chain, map, result.iterations, result.relative_residual, result.converged);
+    if (result.lambda > 0.0) chain.note_used("inversion_lambda", result.lambda);
     return std::move(result.chi_ppm);
 }
 
@@ -88,7 +94,7 @@ struct Settled {
 Settled settled(const Chain& chain, const MapState& map, const VolumeF& chi_ppm)
 {
     const UnitVector direction = chain.spec.acquisition.geometry.b0_direction_ijk();
-    Settled by_r2star{chi_ppm.clone(), {}, "R2*"};
+    Settled by_r2star{chi_ppm.clone(), {}, by_r2star_word};
     if (chain.r2star_per_s)
         by_r2star.report = inversion::settle_null_space(by_r2star.chi_ppm, *map.local_mask, direction, *chain.r2star_per_s);
     if (by_r2star.report.explained >= explained_well) return by_r2star;
@@ -105,7 +111,7 @@ void settle(Chain& chain, const MapState& map, VolumeF& chi_ppm)
     const auto& [explained, share, rms_ppm] = result.report;
     nlohmann::json report{{"by", result.by}, {"explained", explained}, {"share", share}, {"rms_ppm", rms_ppm}};
     if (map.echo_number != 0) report["echo"] = map.echo_number;
-    chain.notes[chain.stage]["null_space"].push_back(std::move(report));
+    chain.notes[chain.stage][null_space_note].push_back(std::move(report));
     log::info(str(where(map), result.by, " explain ", std::lround(100.0 * explained), " % of the map, ", std::lround(100.0 * share),
                   " % of the null space settled (", std::lround(1000.0 * rms_ppm), " ppb rms)"));
 }

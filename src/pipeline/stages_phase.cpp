@@ -54,6 +54,7 @@ void correct_bipolar(Chain& chain)
 {
     const ChainOptions& o = chain.spec.options;
     if (o.bipolar == "off") return;
+    chain.note_used("bipolar", "off");
     if (chain.phase_rad.size() < 3) {
         if (o.bipolar == "on") chain.warn("bipolar correction needs three echoes: left out");
         return;
@@ -65,7 +66,7 @@ void correct_bipolar(Chain& chain)
         return;
     }
     const double evidence = phase::bipolar_evidence(chain.phase_rad, chain.magnitude, chain.used_times_s);
-    const bool correct = o.bipolar == "on" || evidence > bipolar_evidence_limit;
+    bool correct = o.bipolar == "on" || evidence > bipolar_evidence_limit;
     chain.note("bipolar_evidence", evidence);
     log::info(str("bipolar evidence ", evidence, correct ? ": corrected" : ": monopolar"));
     if (correct) {
@@ -75,9 +76,11 @@ void correct_bipolar(Chain& chain)
         } catch (const InputError& e) {
             if (o.bipolar == "on") throw;
             chain.warn(str("odd and even echoes differ, but the difference cannot be removed: ", e.what()));
+            correct = false;
         }
     }
     chain.note("bipolar_corrected", correct);
+    if (correct) chain.note_used("bipolar", "on");
 }
 
 void remove_coil_offset(Chain& chain)
@@ -95,7 +98,9 @@ void remove_coil_offset(Chain& chain)
     const phase::OffsetPlan plan = phase::plan_offset(chain.magnitude, chain.used_times_s, method);
     static_cast<void>(phase::remove_offset(chain.phase_rad, chain.magnitude, chain.used_times_s,
                                            {.smoothing_sigma_mm = o.offset_sigma_mm, .method = plan.method}));
-    chain.note("offset_method", plan.method == phase::OffsetMethod::aspire ? aspire_method : mcpc3ds_method);
+    const bool by_aspire = plan.method == phase::OffsetMethod::aspire;
+    chain.note("offset_method", by_aspire ? aspire_method : mcpc3ds_method);
+    chain.note_used("offset_method", by_aspire ? "aspire" : "mcpc3ds");
     chain.note("offset_echoes", {chain.used_echoes[plan.echoes[0]], chain.used_echoes[plan.echoes[1]]});
 }
 
@@ -133,6 +138,7 @@ void run_phase(Chain& chain)
     if (chain.phase_rad.empty()) read_echoes(chain);
     const bool has_magnitude = !chain.magnitude.empty();  // else there may be zeros and ones, for what is missing
     check_echoes(chain);
+    chain.note(echoes_note, chain.used_echoes);
     correct_bipolar(chain);
     remove_coil_offset(chain);
 

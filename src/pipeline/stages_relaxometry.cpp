@@ -10,12 +10,6 @@
 namespace qsmpi::pipeline {
 namespace {
 
-bool has_magnitude(const io::Acquisition& acquisition)
-{
-    return std::all_of(acquisition.echoes.begin(), acquisition.echoes.end(),
-                       [](const io::Echo& e) { return e.magnitude.present() || e.real.present(); });
-}
-
 /// What is missing in an echo (exactly 0) says nothing of the decay.
 void leave_out_what_is_missing(std::vector<VolumeF>& magnitude)
 {
@@ -26,6 +20,12 @@ void leave_out_what_is_missing(std::vector<VolumeF>& magnitude)
 }
 
 }  // namespace
+
+bool has_magnitude(const io::Acquisition& acquisition)
+{
+    return std::all_of(acquisition.echoes.begin(), acquisition.echoes.end(),
+                       [](const io::Echo& e) { return e.magnitude.present() || e.real.present(); });
+}
 
 std::string r2star_method(const io::Acquisition& acquisition, const ChainOptions& options)
 {
@@ -51,6 +51,7 @@ void run_r2star(Chain& chain)
     if (method == "arlo" && !relaxometry::equally_spaced(chain.used_times_s)) method = "nlls";
     if (wanted == "arlo" && method != wanted) chain.warn(str("ARLO needs three equally spaced echoes: R2* by ", method));
     chain.note("fit", method);
+    chain.note_used("r2star", method);
     if (method == "off") {
         if (wanted != "off") log::info("no R2*: it needs the magnitude of two echoes");
     } else if (n_used < 2) {

@@ -50,6 +50,26 @@ class Run(Case):
         self.assertEqual((status["done"], status["failed"]), (2, 0))
         self.assertEqual([n for n in tree(self.out()) if ".tmp" in n], [])
 
+    def test_methods_txt_has_a_paragraph_for_scans_of_one_kind(self):
+        bids = self.phantom(3)
+        folder = os.path.join(bids, "sub-02/anat")
+        for name in os.listdir(folder):
+            if "echo-2" in name or "echo-3" in name:
+                os.remove(os.path.join(folder, name))
+        run("run", bids, self.out(), *FAST, "--reference", "none")
+        text = self.read("out/methods.txt")
+        several, one = text.split("Of 1 scan (sub-02):")
+        self.assertIn("Of 2 scans (sub-01, sub-03):", several)
+        self.assertIn("coil phase", several)
+        self.assertNotIn("coil phase", one)
+        for branch in ("Where", "or else", "two echoes", "or more"):
+            self.assertNotIn(branch, text)
+        before = os.stat(self.path("out/methods.txt")).st_mtime_ns
+        run("run", bids, self.out(), *FAST, "--reference", "none")
+        self.assertEqual(os.stat(self.path("out/methods.txt")).st_mtime_ns, before, "nothing was done")
+        run("run", bids, self.out(), *FAST, "--unwrapping", "laplacian")
+        self.assertIn("Laplacian", self.read("out/methods.txt"))
+
     def test_a_second_run_does_nothing(self):
         bids = self.phantom(2)
         run("run", bids, self.out(), *FAST)

@@ -132,8 +132,40 @@ class Stage(StageCase):
         run("stage", "dipole", folder, self.path("out"), "--reference", "mean")
         said = json.loads(self.read("out/chimap.json"))
         self.assertEqual((said["Preset"], said["Stage"]), ("fast", "dipole"))
-        chosen = {k: said["Parameters"][k] for k in ("inversion", "inversion_lambda", "reference", "background_rounds")}
-        self.assertEqual(chosen, {"inversion": "rts", "inversion_lambda": 0.2, "reference": "mean", "background_rounds": 1})
+        chosen = {k: said["Parameters"][k] for k in ("inversion", "inversion_lambda", "reference")}
+        self.assertEqual(chosen, {"inversion": "rts", "inversion_lambda": 0.2, "reference": "mean"})
+
+    def test_says_what_was_done_not_what_was_asked_for(self):
+        folder = self.folder_of("phase", "magnitude", "totalfield", "localfield", "mask")
+        run("stage", "end-to-end", folder, self.path("whole"))
+        said = json.loads(self.read("whole/chimap.json"))
+        self.assertEqual(said["Method"]["local_field"], ["separation"])
+        self.assertEqual(said["Method"]["mask"], ["given mask"])
+        self.assertIn("tv", said["Method"]["chi"])
+        self.assertEqual(said["Method"]["phase"], ["MCPC-3D-S"])
+        chosen = said["Parameters"]
+        self.assertEqual((chosen["background"], chosen["inversion"], chosen["null_space"]), ("separation", "tv", "on"))
+        self.assertEqual((chosen["bipolar"], chosen["offset_method"], chosen["r2star"]), ("off", "mcpc3ds", "nlls"))
+        self.assertEqual(chosen["background_rounds"], 5)
+        self.assertGreater(chosen["inversion_lambda"], 0)
+        self.assertNotIn("used", said["Findings"]["chi"])
+        # The same words as the sidecar of a run of the same data, but for the mask.
+        run("run", self.path("bids"), self.path("run"), "--no-progress")
+        of_run = json.loads(self.read("run/sub-01/anat/sub-01_Chimap.json"))
+        same = ("background", "background_rounds", "background_cleanup", "inversion", "inversion_lambda", "null_space", "unwrapping")
+        self.assertEqual({k: chosen[k] for k in same}, {k: of_run["Parameters"][k] for k in same})
+        self.assertEqual(said["Method"]["local_field"], of_run["Method"]["local_field"])
+
+        # A part of the chain lists its own steps only.
+        run("stage", "dipole", folder, self.path("dipole"))
+        said = json.loads(self.read("dipole/chimap.json"))
+        self.assertEqual(sorted(said["Method"]), ["chi", "mask"])
+        self.assertNotIn("background", said["Parameters"])
+        self.assertEqual(said["Parameters"]["null_space"], "off")
+        run("stage", "bfr", folder, self.path("bfr"), "--background", "vsharp")
+        said = json.loads(self.read("bfr/localfield.json"))
+        self.assertEqual(said["Parameters"]["background_radius_mm"], 12)
+        self.assertEqual(sorted(said["Method"]), ["local_field", "mask"])
 
     def test_of_one_echo_takes_a_3d_phase_and_one_number_for_te(self):
         self.folder_of("mask")

@@ -12,6 +12,8 @@ struct LocalField {
     bool converged = true;
     VolumeF weight{};  ///< how far each voxel of the local field can be trusted, [0, 1]; empty: all alike
     VolumeF error{};   ///< gross errors of the total field (a wrong turn, dephasing): what is left of it without is better; empty: none
+    int rounds = 0;          ///< of methods that alternate with an inversion
+    double radius_mm = 0.0;  ///< of the largest ball of the methods that use spherical means
 };
 
 }  // namespace qsmpi::background

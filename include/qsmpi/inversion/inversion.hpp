@@ -11,6 +11,7 @@ struct Result {
     int iterations = 0;
     double relative_residual = 0.0;  ///< ||x - x_before|| / ||x|| of the last iteration; 0 for direct methods
     bool converged = true;
+    double lambda = 0.0;  ///< strength of the regularisation that was used, as Problem::lambda; set by methods of the registry
 };
 
 /// Told after each iteration: number and relative change. May throw to stop.

@@ -26,6 +26,13 @@ struct Problem {
     Observer observer{};
 };
 
+/// For the rows: the result with the strength that it was made with.
+[[nodiscard]] inline Result with_lambda(Result result, double lambda)
+{
+    result.lambda = lambda;
+    return result;
+}
+
 /// A row of the registry. Each method's source file defines its own.
 struct Method {
     std::string_view name;
@@ -35,6 +42,7 @@ struct Method {
     std::string_view citation;
     Input input = Input::local_field;
     Result (*run)(const Problem& problem);
+    std::string_view sentence_without_edges{};  ///< where the magnitude is not known or not to be looked at; empty: the same
 };
 
 /// All methods; the first is the default.

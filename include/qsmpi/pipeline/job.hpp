@@ -58,12 +58,14 @@ using StageObserver = std::function<void(const std::string& stage, double fracti
 [[nodiscard]] std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const ChainOptions& options);
 [[nodiscard]] double estimate_cost(const io::Acquisition& acquisition, const ChainOptions& options);
 
-/// Writes what describes the folder of outputs as a whole: dataset_description.json (BIDS derivative) and methods.txt
-/// (what was done, in sentences, with the papers to cite).
+/// Writes dataset_description.json (BIDS derivative).
 /// @param bids_dir  where the inputs are, for the dataset link "raw"; may be empty
-/// @throws IoError if they cannot be written
-void write_dataset_files(const std::filesystem::path& output_dir, const ChainOptions& options,
-                         const std::filesystem::path& bids_dir = {});
+/// @throws IoError if it cannot be written
+void write_dataset_description(const std::filesystem::path& output_dir, const std::filesystem::path& bids_dir = {});
+/// Writes methods.txt: what was done with these scans, in sentences, with the papers to cite. Scans of which the same can be said
+/// share a paragraph.
+/// @throws IoError if a sidecar cannot be read, or the file not be written
+void write_methods(const std::filesystem::path& output_dir, const std::vector<std::filesystem::path>& map_sidecars);
 
 /// An image that an option names, for this acquisition.
 struct OptionFile {

@@ -39,7 +39,7 @@ struct SpanResult {
     VolumeF volume_ppm;  ///< what `to` says; 0 outside `mask`
     Mask mask;           ///< where it is valid: the given mask or a part of it
     std::vector<std::string> warnings;
-    std::string notes_json;  ///< stage -> what it decided and measured
+    std::string account_json;  ///< "Method", "Parameters" and "Findings" of the stages that ran, as in sidecars
 };
 
 /// Runs the stages of one span of the chain, the same as in run_job().

@@ -228,18 +228,40 @@ TEST_F(Job, AcceptsASingleEchoAndPhaseAlone)
 TEST_F(Job, DescribesTheFolderOfOutputs)
 {
     const test::TemporaryFolder folder;
-    ChainOptions options;
-    options.inversion = "tkd";
-    write_dataset_files(folder.path(), options, "/data/bids");
+    write_dataset_description(folder.path(), "/data/bids");
     const json d = json::parse(io::read_file(fs::path(folder.path()) / "dataset_description.json"));
     EXPECT_EQ(d.at("DatasetType"), "derivative");
     EXPECT_EQ(d.at("GeneratedBy")[0].at("Name"), "qsmpi");
     EXPECT_THAT(d.at("DatasetLinks").at("raw").get<std::string>(), HasSubstr("/data/bids"));
-    const std::string methods = io::read_file(fs::path(folder.path()) / "methods.txt");
-    for (const char* word : {"ROMEO", "Dymerska", "Shmueli", "ppm"}) EXPECT_THAT(methods, HasSubstr(word));
-    options.unwrapping = "laplacian";
-    write_dataset_files(folder.path(), options);
-    EXPECT_THAT(io::read_file(fs::path(folder.path()) / "methods.txt"), HasSubstr("Schofield"));
+}
+
+TEST_F(Job, MethodsTellWhatWasDoneWithEachScanAndNothingElse)
+{
+    using ::testing::AllOf;
+    using ::testing::Not;
+    const TinyScan three, one({.n_echoes = 1});
+    const JobSpec of_three = three.job(), of_one = one.job();
+    stages_run(of_three);
+    stages_run(of_one);
+    const auto sidecar = [](const JobSpec& spec) { return fs::path(image_of(spec, "Chimap")).replace_extension().replace_extension(".json"); };
+    const test::TemporaryFolder folder;
+    const auto text = [&](const std::vector<fs::path>& sidecars) {
+        write_methods(folder.path(), sidecars);
+        return io::read_file(fs::path(folder.path()) / "methods.txt");
+    };
+    // Branches that the data did not take: "Where odd and even ...", "or else", "two echoes", "of three or more".
+    const auto is_definite = AllOf(Not(HasSubstr("Where")), Not(HasSubstr("where")), Not(HasSubstr("or else")), Not(HasSubstr("or more")),
+                                   Not(HasSubstr("bipolar")));
+    const std::string multi = text({sidecar(of_three)});
+    EXPECT_THAT(multi, AllOf(is_definite, HasSubstr("estimated from echoes 1 and 2"), HasSubstr("the others from it in time"),
+                             HasSubstr("Dymerska"), HasSubstr("R2* was fitted"), HasSubstr("corrected for underestimation"), Not(HasSubstr("logarithm")), Not(HasSubstr("Of 1 scan"))));
+    const std::string single = text({sidecar(of_one)});
+    EXPECT_THAT(single, AllOf(is_definite, HasSubstr("The field is the phase over the echo time."), Not(HasSubstr("coil phase")),
+                              Not(HasSubstr("nonlinear")), Not(HasSubstr("R2*"))));
+    // Together each has a paragraph of its own, and papers are listed once.
+    const std::string both = text({sidecar(of_three), sidecar(of_one), sidecar(of_three)});
+    EXPECT_THAT(both, AllOf(HasSubstr("Of 2 scans (sub-01_run-2, sub-01_run-2):\n"), HasSubstr("Of 1 scan (sub-01_run-2):\n")));
+    EXPECT_EQ(both.find("Dymerska"), both.rfind("Dymerska"));
 }
 
 TEST_F(Job, EstimatesGrowWithVoxelsEchoesAndMaps)

@@ -46,9 +46,8 @@ std::string text_of(const std::vector<Method>& methods)
 
 std::vector<Method> methods_with(const std::string& mask)
 {
-    ChainOptions o;
-    o.mask = mask;
-    return methods_of(o);
+    const JobSpec spec = job_with(mask);
+    return methods_of(Chain(spec));
 }
 
 class MaskOption : public Job {};
