@@ -28,12 +28,18 @@ Mask without_fast_rim(const Mask& mask, const VolumeF& r2star_per_s, const FastR
     if (numerics::count(usable) == 0) return mask.clone();
 
     const VolumeF rate_per_s = numerics::gaussian_smooth(r2star_per_s, known, options.smoothing_mm);
-    const VolumeF depth_mm = numerics::distance_inside_mm(mask, false);
     const auto fast_per_s = static_cast<float>(options.factor * numerics::median_inside(rate_per_s, usable));
     Mask fast(grid);
     parallel::for_blocks(fast.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i)
-            fast[i] = mask[i] != 0 && rate_per_s[i] > fast_per_s && static_cast<double>(depth_mm[i]) <= options.depth_mm ? 1 : 0;
+            fast[i] = mask[i] != 0 && rate_per_s[i] > fast_per_s ? 1 : 0;
+    });
+    if (numerics::count(fast) == 0) return mask.clone();
+
+    const VolumeF depth_mm = numerics::distance_inside_mm(mask, false);
+    parallel::for_blocks(fast.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i)
+            if (static_cast<double>(depth_mm[i]) > options.depth_mm) fast[i] = 0;
     });
 
     const double layer_mm = 1.1 * *std::max_element(grid.voxel_mm.begin(), grid.voxel_mm.end());

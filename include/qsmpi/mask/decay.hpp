@@ -20,7 +20,7 @@ struct FastRimOptions {
 /// @param r2star_per_s  same grid; voxels that are not finite or not above 0 are unknown: as their neighbours
 /// @return the largest connected part of what is left
 /// @throws InputError if the grids differ or an option is out of its range
-/// One distance transform, one Gaussian, 4 volumes. Same bits for any number of threads.
+/// One Gaussian and, where anything is fast, one distance transform; 4 volumes. Same bits for any number of threads.
 [[nodiscard]] Mask without_fast_rim(const Mask& mask, const VolumeF& r2star_per_s, const FastRimOptions& options = {});
 
 }  // namespace qsmpi::mask
