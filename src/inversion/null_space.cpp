@@ -277,10 +277,18 @@ void check(const NullSpaceOptions& o)
     require(o.mode_ppm > 0.0, str("null space: modes of ", o.mode_ppm, " ppm; expected a positive number"));
 }
 
+/// Polynomials that may go, and how much of the map its classes then explain; 0 where nothing can be told.
+struct Proposal {
+    Samples samples{};
+    Fit fit{};
+    double explained = 0.0;
+};
+
 /// Subtracts as much of the polynomials as the explained part deserves.
-NullSpaceReport settle(VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials, const Samples& samples, const Fit& fit,
-                       double part, const NullSpaceOptions& o)
+NullSpaceReport settle(VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials, const Proposal& proposal,
+                       const NullSpaceOptions& o)
 {
+    const auto& [samples, fit, part] = proposal;
     const double share = std::clamp((part - o.explained_least) / (o.explained_enough - o.explained_least), 0.0, 1.0);
     if (share == 0.0) return {part};
     std::vector<double> coefficients{0.0};  // of the constant
@@ -297,16 +305,11 @@ NullSpaceReport settle(VolumeF& chi_ppm, const Mask& mask, const Polynomials& po
     return {part, share, std::sqrt(std::max(0.0, squares / n - sum * sum / (n * n)))};
 }
 
-}  // namespace
-
-NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
-                                  const VolumeF& r2star_per_s, const NullSpaceOptions& options)
+Proposal propose_by_r2star(const VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials, const VolumeF& r2star_per_s,
+                           const NullSpaceOptions& options)
 {
-    require_same_grid(chi_ppm, mask, "null space: map and mask");
     require_same_grid(r2star_per_s, mask, "null space: R2* and mask");
-    check(options);
-    const Polynomials polynomials(mask.grid(), numerics::bounding_box(mask), options.order, b0_direction_ijk, curvature);
-    const Samples samples = take_samples(chi_ppm, mask, &r2star_per_s, polynomials, options);
+    Samples samples = take_samples(chi_ppm, mask, &r2star_per_s, polynomials, options);
     if (samples.voxels.empty()) return {};
 
     Fit fit{.coefficients = std::vector<double>(polynomials.size() - 1), .class_ppm = {}};
@@ -314,16 +317,12 @@ NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const Unit
     for (int i = 0; i < options.n_iterations; ++i) improve(fit, chi_ppm, samples, options.narrowness);
     const std::vector<float> flat = flattened(chi_ppm, samples, fit);
     const double part = explained(flat, less_class(flat, samples, class_medians(flat, samples)));
-    return settle(chi_ppm, mask, polynomials, samples, fit, part, options);
+    return {std::move(samples), std::move(fit), part};
 }
 
-NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
-                                           const NullSpaceOptions& options)
+Proposal propose_by_modes(const VolumeF& chi_ppm, const Mask& mask, const Polynomials& polynomials, const NullSpaceOptions& options)
 {
-    require_same_grid(chi_ppm, mask, "null space: map and mask");
-    check(options);
-    const Polynomials polynomials(mask.grid(), numerics::bounding_box(mask), options.order, b0_direction_ijk, curvature);
-    const Samples samples = take_samples(chi_ppm, mask, nullptr, polynomials, options);
+    Samples samples = take_samples(chi_ppm, mask, nullptr, polynomials, options);
     if (samples.voxels.empty()) return {};
 
     Fit fit{.coefficients = std::vector<double>(polynomials.size() - 1),
@@ -338,7 +337,45 @@ NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, c
     }
     if (values.empty()) return {};
     const double part = explained(std::move(values), rest);
-    return settle(chi_ppm, mask, polynomials, samples, fit, part, options);
+    return {std::move(samples), std::move(fit), part};
+}
+
+Polynomials checked_polynomials(const VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+                                const NullSpaceOptions& options)
+{
+    require_same_grid(chi_ppm, mask, "null space: map and mask");
+    check(options);
+    return Polynomials(mask.grid(), numerics::bounding_box(mask), options.order, b0_direction_ijk, curvature);
+}
+
+}  // namespace
+
+NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+                                  const VolumeF& r2star_per_s, const NullSpaceOptions& options)
+{
+    const Polynomials polynomials = checked_polynomials(chi_ppm, mask, b0_direction_ijk, options);
+    return settle(chi_ppm, mask, polynomials, propose_by_r2star(chi_ppm, mask, polynomials, r2star_per_s, options), options);
+}
+
+NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+                                           const NullSpaceOptions& options)
+{
+    const Polynomials polynomials = checked_polynomials(chi_ppm, mask, b0_direction_ijk, options);
+    return settle(chi_ppm, mask, polynomials, propose_by_modes(chi_ppm, mask, polynomials, options), options);
+}
+
+BestNullSpaceReport settle_null_space_by_best(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+                                              const VolumeF* r2star_per_s, const NullSpaceOptions& options)
+{
+    const Polynomials polynomials = checked_polynomials(chi_ppm, mask, b0_direction_ijk, options);
+    Proposal best = r2star_per_s != nullptr ? propose_by_r2star(chi_ppm, mask, polynomials, *r2star_per_s, options) : Proposal{};
+    bool by_modes = false;
+    if (!(best.explained >= options.explained_well)) {
+        Proposal modes = propose_by_modes(chi_ppm, mask, polynomials, options);
+        by_modes = modes.explained > best.explained;
+        if (by_modes) best = std::move(modes);
+    }
+    return {settle(chi_ppm, mask, polynomials, best, options), by_modes};
 }
 
 }  // namespace qsmpi::inversion

@@ -18,8 +18,6 @@ namespace {
 
 // A background method that gives up more of the mask than this deserves a warning.
 constexpr double lost_fraction_limit = 0.4;
-// R2* that explains so much of the map is trusted with its null space.
-constexpr double explained_well = 0.7;
 
 // "echo-2: " in front of what is said about the map of one echo.
 std::string where(const MapState& map) { return map.echo_number == 0 ? "" : str("echo-", map.echo_number, ": "); }
@@ -83,36 +81,17 @@ VolumeF unreferenced(Chain& chain, MapState& map, const Mask* csf)
     return std::move(result.chi_ppm);
 }
 
-/// A map with what its field cannot show settled, and how.
-struct Settled {
-    VolumeF chi_ppm;
-    inversion::NullSpaceReport report;
-    const char* by;
-};
-
-/// By R2* if it explains the map well, else by what explains more: what a noisy R2* mixes up looks like the null space.
-Settled settled(const Chain& chain, const MapState& map, const VolumeF& chi_ppm)
-{
-    const UnitVector direction = chain.spec.acquisition.geometry.b0_direction_ijk();
-    Settled by_r2star{chi_ppm.clone(), {}, by_r2star_word};
-    if (chain.r2star_per_s)
-        by_r2star.report = inversion::settle_null_space(by_r2star.chi_ppm, *map.local_mask, direction, *chain.r2star_per_s);
-    if (by_r2star.report.explained >= explained_well) return by_r2star;
-    Settled by_modes{chi_ppm.clone(), {}, "modes"};
-    by_modes.report = inversion::settle_null_space_by_modes(by_modes.chi_ppm, *map.local_mask, direction);
-    return by_modes.report.explained > by_r2star.report.explained ? std::move(by_modes) : std::move(by_r2star);
-}
-
 void settle(Chain& chain, const MapState& map, VolumeF& chi_ppm)
 {
     if (resolved(chain.spec.options).null_space != "on") return;
-    Settled result = settled(chain, map, chi_ppm);
-    chi_ppm = std::move(result.chi_ppm);
-    const auto& [explained, share, rms_ppm] = result.report;
-    nlohmann::json report{{"by", result.by}, {"explained", explained}, {"share", share}, {"rms_ppm", rms_ppm}};
+    const auto [settled, by_modes] = inversion::settle_null_space_by_best(
+        chi_ppm, *map.local_mask, chain.spec.acquisition.geometry.b0_direction_ijk(), chain.r2star_per_s.get());
+    const auto& [explained, share, rms_ppm] = settled;
+    const char* by = by_modes ? "modes" : by_r2star_word;
+    nlohmann::json report{{"by", by}, {"explained", explained}, {"share", share}, {"rms_ppm", rms_ppm}};
     if (map.echo_number != 0) report["echo"] = map.echo_number;
     chain.notes[chain.stage][null_space_note].push_back(std::move(report));
-    log::info(str(where(map), result.by, " explain ", std::lround(100.0 * explained), " % of the map, ", std::lround(100.0 * share),
+    log::info(str(where(map), by, " explain ", std::lround(100.0 * explained), " % of the map, ", std::lround(100.0 * share),
                   " % of the null space settled (", std::lround(1000.0 * rms_ppm), " ppb rms)"));
 }
 

@@ -15,6 +15,7 @@ struct NullSpaceOptions {
     double mode_ppm = 0.006;        ///< without R2*: width of a mode of the map's histogram, standard deviation
     double explained_least = 0.4;   ///< share of the map's spread that the classes must explain before anything changes,
     double explained_enough = 0.6;  ///< and for all of the correction
+    double explained_well = 0.7;    ///< R2* that explains so much is trusted, whatever the modes say
 };
 
 /// What settle_null_space() found.
@@ -55,5 +56,20 @@ NullSpaceReport settle_null_space_by_modes(VolumeF& chi_ppm, const Mask& mask, c
 /// Sled et al., IEEE Trans. Med. Imaging 17:87-97, 1998.
 NullSpaceReport settle_null_space(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk, const VolumeF& r2star_per_s,
                                   const NullSpaceOptions& options = {});
+
+/// What settle_null_space_by_best() did.
+struct BestNullSpaceReport {
+    NullSpaceReport report;
+    bool by_modes = false;  ///< by the modes of the map, else by R2*
+};
+
+/// By R2* if it explains the map well, else by what explains more: what a noisy R2* mixes up looks like the null space.
+///
+/// @param r2star_per_s  as settle_null_space(); null: not known
+/// @throws InputError as settle_null_space()
+///
+/// The costs of both where R2* explains little, but for the map, of which no copy is made. Same bits for any number of threads.
+BestNullSpaceReport settle_null_space_by_best(VolumeF& chi_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
+                                              const VolumeF* r2star_per_s, const NullSpaceOptions& options = {});
 
 }  // namespace qsmpi::inversion

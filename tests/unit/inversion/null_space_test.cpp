@@ -192,6 +192,32 @@ TEST(NullSpace, ByModesLeavesAMapAsItIsWhereNothingIsToBeSettled)
     EXPECT_LT(rms_difference(chi_ppm, head.chi_ppm, head.mask), 0.001);
 }
 
+TEST(NullSpace, TheBestIsBitForBitWhatTheBetterOfBothMakes)
+{
+    struct Case {
+        const char* what;
+        double r2star_noise_per_s;
+        bool has_r2star, by_modes;
+    };
+    for (const Case c : {Case{"R2* explains well", 1.0, true, false}, Case{"R2* is noise", 200.0, true, true},
+                         Case{"no R2*", 1.0, false, true}}) {
+        SCOPED_TRACE(c.what);
+        const Tissues head(c.r2star_noise_per_s);
+        VolumeF r2star_per_s(head.grid);
+        for (std::size_t i = 0; i < r2star_per_s.size(); ++i) r2star_per_s[i] = std::abs(head.r2star_per_s[i]);
+        VolumeF want = sum(head.chi_ppm, from_function(head.grid, waves(b0_along_z)[1]), head.mask), chi_ppm = want.clone();
+        const NullSpaceReport alone = c.by_modes ? settle_null_space_by_modes(want, head.mask, b0_along_z)
+                                                 : settle_null_space(want, head.mask, b0_along_z, r2star_per_s);
+        const BestNullSpaceReport best =
+            settle_null_space_by_best(chi_ppm, head.mask, b0_along_z, c.has_r2star ? &r2star_per_s : nullptr);
+        EXPECT_EQ(best.by_modes, c.by_modes);
+        EXPECT_EQ(best.report.explained, alone.explained);
+        EXPECT_EQ(best.report.share, alone.share);
+        EXPECT_EQ(best.report.rms_ppm, alone.rms_ppm);
+        EXPECT_TRUE(std::equal(chi_ppm.begin(), chi_ppm.end(), want.begin()));
+    }
+}
+
 TEST(NullSpace, SamplesOfAMaskThatFillsTheGridLieInNoPlane)
 {
     // 750,000 voxels, of which every 25th is looked at, in rows of 25.
