@@ -87,12 +87,7 @@ std::size_t load_finished_stages(Chain& chain, const fs::path& record, const std
     for (std::size_t i = 0; i < first; ++i)
         for (const Product& p : table[i].products(chain)) {
             const bool needed = needed_from(p, first);
-            if (!(needed || p.published) || (p.optional && !reader.has(table[i].name, p.name))) continue;
-            if (!needed) {
-                // It is read again when it is published: too late to make it anew if it is damaged.
-                (void)reader.read_volume(table[i].name, p.name, chain.grid());
-                continue;
-            }
+            if (!needed || (p.optional && !reader.has(table[i].name, p.name))) continue;
             if (p.volume)
                 *p.volume = std::make_shared<VolumeF>(reader.read_volume(table[i].name, p.name, chain.grid()));
             if (p.mask) *p.mask = std::make_shared<Mask>(reader.read_mask(table[i].name, p.name, chain.grid()));
@@ -134,10 +129,11 @@ public:
         prepare();
         const std::size_t first = load();
         compute(first, result);
-        timed("publish", 1.0, result, [&] {
+        if (!published_are_sound(first)) {
+            compute(0, result);
             load_published(chain_, record_);
-            publish_outputs(chain_, job_hash(spec_));
-        });
+        }
+        timed("publish", 1.0, result, [&] { publish_outputs(chain_, job_hash(spec_)); });
     }
 
     [[nodiscard]] const std::string& stage() const { return chain_.stage; }
@@ -168,6 +164,19 @@ private:
         }
         if (first > 0) log::info(str(first, " stages taken from ", record_.string()));
         return first;
+    }
+
+    /// Loads them. What an earlier run recorded may be damaged, and only they are looked at so late.
+    bool published_are_sound(std::size_t first)
+    {
+        try {
+            load_published(chain_, record_);
+        } catch (const IoError& e) {
+            if (first == 0) throw;
+            log::warn(str("the record is damaged and made again: ", e.what()));
+            return false;
+        }
+        return true;
     }
 
     void compute(std::size_t first, JobResult& result)

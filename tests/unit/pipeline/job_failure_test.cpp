@@ -116,7 +116,10 @@ TEST_F(Job, MakesARecordAgainOfWhichOnlyAPublishedMapIsDamaged)
     io::write_file_atomic(record, content);
 
     spec.options.inversion_lambda = 0.25;  // asks for the inversion alone
-    EXPECT_EQ(stages_run(spec), all_stages);
+    std::vector<std::string> expected{"chi", "swi"};  // what is published is read last
+    expected.insert(expected.end(), all_stages.begin(), all_stages.end());
+    EXPECT_EQ(stages_run(spec), expected);
+    EXPECT_TRUE(stages_run(spec).empty()) << "up to date";
     EXPECT_TRUE(outputs_complete(spec));
     const VolumeF again = io::read_image(image_of(spec, "S0map")).data;
     EXPECT_TRUE(std::equal(s0.begin(), s0.end(), again.begin()));
