@@ -365,8 +365,8 @@ int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Com
     });
     // Of children and runs that were killed. Not in a shard: others may be writing on other hosts.
     if (a.run.shard_count == 1 && code != runtime::exit_io) io::remove_stale_temporaries(a.run.output_dir);
-    if (a.run.shard_count == 1 && (code == runtime::exit_all_done || code == runtime::exit_some_failed || code == runtime::exit_nothing_runs))
-        summarise_if_old(a.run.output_dir);
+    const bool is_over = code == runtime::exit_all_done || code == runtime::exit_some_failed || code == runtime::exit_nothing_runs;
+    if (is_over && a.run.shard_count == 1) summarise_if_old(a.run.output_dir);
     if (code == runtime::exit_all_done && work->some_refused) {  // by what belongs to no scan
         code = exit_some_failed;
         write_status(a, code);

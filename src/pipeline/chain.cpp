@@ -122,8 +122,9 @@ public:
 
     void run(JobResult& result)
     {
-        if (outputs_carry(spec_, job_hash(spec_))) {
+        if (auto warnings = warnings_of_outputs(spec_, job_hash(spec_))) {
             result.state = "skipped";
+            result.warnings = *std::move(warnings);
             return;
         }
         prepare();
@@ -134,10 +135,12 @@ public:
             load_published(chain_, record_);
         }
         timed("publish", 1.0, result, [&] { publish_outputs(chain_, job_hash(spec_)); });
+        result.warnings = spec_.acquisition.warnings;
+        const Account account = account_of(chain_, [](const std::string&) { return true; }, stage_table().back().name);
+        for (const auto& warning : account.warnings) result.warnings.push_back(warning.get<std::string>());
     }
 
     [[nodiscard]] const std::string& stage() const { return chain_.stage; }
-    [[nodiscard]] const nlohmann::json& notes() const { return chain_.notes; }
 
 private:
     void prepare() const
@@ -265,10 +268,6 @@ JobResult run_job(const JobSpec& spec, const StageObserver& observe)
             stage = run.stage();
             throw;
         }
-        result.warnings = spec.acquisition.warnings;
-        for (const auto& notes : run.notes())
-            for (const auto& warning : notes.value("warnings", nlohmann::json::array()))
-                result.warnings.push_back(warning.get<std::string>());
         for (const fs::path& file : output_files(spec)) result.outputs.push_back(file.generic_string());
     } catch (const std::bad_alloc&) {
         fail(result, spec, stage, str("out of memory; this job was estimated to need ",

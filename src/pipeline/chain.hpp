@@ -185,8 +185,8 @@ void inject_fault(const std::string& stage, const std::string& key);
 
 /// Every file of a finished job relative to the output folder, sidecars before their images; the map comes last.
 [[nodiscard]] std::vector<std::filesystem::path> output_files(const JobSpec& spec);
-/// True if all outputs are there and their sidecar carries `hash`.
-[[nodiscard]] bool outputs_carry(const JobSpec& spec, const std::string& hash);
+/// What the sidecar of the map warns of, if all outputs are there and it carries `hash`.
+[[nodiscard]] std::optional<std::vector<std::string>> warnings_of_outputs(const JobSpec& spec, const std::string& hash);
 /// Writes maps, sidecars and picture, all under temporary names first.
 void publish_outputs(const Chain& chain, const std::string& hash);
 /// What stages did, as sidecars show it: names of the methods of each, parameters, findings; and the warnings.

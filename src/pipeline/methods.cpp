@@ -298,6 +298,7 @@ void write_methods(const fs::path& output_dir, const std::vector<fs::path>& map_
         const std::string name = file.filename().string();
         group->scans.push_back(name.substr(0, name.rfind('_')));
     }
+    if (groups.empty()) return;
     std::string text = str("Susceptibility maps were computed with qsmpi ", version(), ".\n");
     std::vector<std::string> papers;
     for (const Group& group : groups) {

@@ -213,14 +213,15 @@ bool outputs_complete(const JobSpec& spec)
     });
 }
 
-bool outputs_carry(const JobSpec& spec, const std::string& hash)
+std::optional<std::vector<std::string>> warnings_of_outputs(const JobSpec& spec, const std::string& hash)
 {
-    if (!outputs_complete(spec)) return false;
+    if (!outputs_complete(spec)) return std::nullopt;
     try {
         const auto main = nlohmann::json::parse(io::read_file(spec.output_dir / main_sidecar_of(spec.acquisition)));
-        return main.value(hash_key, "") == hash;
+        if (main.value(hash_key, "") != hash) return std::nullopt;
+        return main.value("Warnings", std::vector<std::string>{});
     } catch (const std::exception&) {
-        return false;  // a sidecar that nobody can read is written anew
+        return std::nullopt;  // a sidecar that nobody can read is written anew
     }
 }
 

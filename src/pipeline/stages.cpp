@@ -22,6 +22,8 @@ json input_facts(const JobSpec& spec)
                   {"convention", e.phase_scaling.convention},
                   {"slope", e.phase_scaling.slope},
                   {"intercept", e.phase_scaling.intercept}};
+        // Which echoes are odd matters to alternating readouts; where none is missing it goes without saying.
+        if (e.number != static_cast<int>(echoes.size()) + 1) echo["number"] = e.number;
         for (const auto& [name, image] : {std::pair{"magnitude", &e.magnitude}, {"phase", &e.phase},
                                           {"real", &e.real}, {"imaginary", &e.imaginary}})
             if (image->present()) echo[name] = image->i_volume;

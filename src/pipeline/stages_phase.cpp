@@ -60,8 +60,9 @@ void correct_bipolar(Chain& chain)
         return;
     }
     // Odd and even are told by place, which an echo that is missing between the others upsets.
-    for (std::size_t e = 1; e < chain.used_echoes.size(); ++e) {
-        if (chain.used_echoes[e] == chain.used_echoes[e - 1] + 1) continue;
+    const int first = chain.spec.acquisition.echoes.front().number;
+    for (std::size_t e = 0; e < chain.used_echoes.size(); ++e) {
+        if (chain.used_echoes[e] == first + static_cast<int>(e)) continue;
         chain.warn("an echo is missing between the others: alternating readouts cannot be corrected");
         return;
     }

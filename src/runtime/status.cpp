@@ -112,8 +112,8 @@ std::string status_text(const RunStatus& s)
     if (s.state == "died") out << "ended without saying so: start it again to finish the rest";
     if (s.state == "interrupted") out << "was interrupted: start it again to finish the rest";
     if (s.state == "ended") out << "ended with status " << s.exit_code.value_or(0);
-    out << ".\n" << s.done << " of " << s.total << " jobs done, " << s.failed << " failed, " << s.refused << " refused, " << s.running << " running, "
-        << s.interrupted << " interrupted, " << s.pending() << " not started yet.\n";
+    out << ".\n" << s.done << " of " << s.total << " jobs done, " << s.failed << " failed, " << s.refused << " refused, "
+        << s.running << " running, " << s.interrupted << " interrupted, " << s.pending() << " not started yet.\n";
     if (s.lost_ranks > 0) out << s.lost_ranks << " rank(s) were lost on the way; their jobs were given to others.\n";
     if (s.damaged_lines > 0) out << s.damaged_lines << " damaged line(s) of the journal were skipped.\n";
     for (const JobStatus& job : s.jobs) {

@@ -63,7 +63,7 @@ using StageObserver = std::function<void(const std::string& stage, double fracti
 /// @throws IoError if it cannot be written
 void write_dataset_description(const std::filesystem::path& output_dir, const std::filesystem::path& bids_dir = {});
 /// Writes methods.txt: what was done with these scans, in sentences, with the papers to cite. Scans of which the same can be said
-/// share a paragraph.
+/// share a paragraph; sidecars of other versions, which say nothing of it, are passed by.
 /// @throws IoError if a sidecar cannot be read, or the file not be written
 void write_methods(const std::filesystem::path& output_dir, const std::vector<std::filesystem::path>& map_sidecars);
 

@@ -129,6 +129,9 @@ TEST_F(BadData, AScanThatLacksAnEchoIsMadeFromTheTrueTimesOfTheOthers)
         EXPECT_EQ(std::count(result.warnings.begin(), result.warnings.end(),
                              "an echo is missing between the others: alternating readouts cannot be corrected"),
                   in_between ? 1 : 0);
+        JobSpec renumbered = spec;
+        for (std::size_t e = 0; e < 3; ++e) renumbered.acquisition.echoes[e].number = static_cast<int>(e) + 1;
+        EXPECT_EQ(job_hash(renumbered) != job_hash(spec), missing < 3) << "the same images by other numbers are another scan";
     }
 }
 

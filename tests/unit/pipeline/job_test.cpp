@@ -214,6 +214,10 @@ TEST_F(Job, AcceptsASingleEchoAndPhaseAlone)
     JobResult result;
     stages_run(single.job(), &result);
     EXPECT_THAT(result.warnings, ::testing::Contains(HasSubstr("one echo")));
+    JobResult again;
+    EXPECT_TRUE(stages_run(single.job(), &again).empty());
+    EXPECT_EQ(again.state, "skipped");
+    EXPECT_EQ(again.warnings, result.warnings) << "what was done before is as doubtful as it was";
     const json methods = sidecar_of(single.job(), "Chimap").at("Method");
     EXPECT_FALSE(methods.contains("phase"));
     EXPECT_EQ(methods.at("field"), json({"weighted average"}));
