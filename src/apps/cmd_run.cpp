@@ -159,27 +159,6 @@ void write_report(const RunArguments& a, const RunReport& report)
     if (!a.report_file.empty()) io::write_file_atomic(a.report_file, report_json(report).dump(1) + "\n");
 }
 
-/// Adds the plan of one scan that got as far as its voxels.
-void plan(RunReport& report, const io::Acquisition& acquisition)
-{
-    const Dims& dims = acquisition.geometry.grid.dims;
-    const double bytes =
-        dims.size() == 0 ? 0.0 : static_cast<double>(pipeline::estimate_memory_bytes(acquisition, report.options));
-    report.jobs.push_back({acquisition.key, acquisition.echoes.size(), dims, bytes / 1e6});
-}
-
-/// Adds the scans that did not get so far, and says of each why it is refused, if it is. @return the same by key
-std::map<std::string, std::string> plan_refusals(RunReport& report, const std::vector<std::string>& refused)
-{
-    for (const std::string& key : refused) report.jobs.push_back({.key = key});
-    std::sort(report.jobs.begin(), report.jobs.end(), [](const PlannedJob& a, const PlannedJob& b) { return a.key < b.key; });
-    auto refusals = refusals_of(report.findings);
-    for (PlannedJob& job : report.jobs) {
-        if (const auto why = refusals.find(job.key); why != refusals.end()) job.refusal = why->second;
-    }
-    return refusals;
-}
-
 bool has_error(const std::vector<io::Finding>& findings)
 {
     return std::any_of(findings.begin(), findings.end(), [](const io::Finding& f) { return f.severity == io::Severity::error; });
@@ -195,9 +174,9 @@ int dry_run(const RunArguments& a, const pipeline::ChainOptions& options)
     for (const io::Acquisition& acquisition : scan.acquisitions) {
         const auto findings = check_option_files(acquisition, options);
         report.findings.insert(report.findings.end(), findings.begin(), findings.end());
-        plan(report, acquisition);
+        add_plan(report, acquisition);
     }
-    plan_refusals(report, scan.refused);
+    add_refusals(report, scan.refused);
     const bool any_fit = std::any_of(report.jobs.begin(), report.jobs.end(), [](const PlannedJob& j) { return j.refusal.empty(); });
     std::cout << plan_text(report) << std::flush;
     std::cerr << findings_text(report.findings);
@@ -285,11 +264,11 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
     for (CheckedAcquisition& c : checked) {
         const auto wrong = check_option_files(c.acquisition, options);
         c.findings.insert(c.findings.end(), wrong.begin(), wrong.end());
-        plan(report, c.acquisition);
+        add_plan(report, c.acquisition);
         report.findings.insert(report.findings.end(), c.findings.begin(), c.findings.end());
         if (!c.refused()) sizes.push_back(c.acquisition.geometry.grid.dims);
     }
-    const auto refusals = plan_refusals(report, scan.refused);
+    const auto refusals = add_refusals(report, scan.refused);
     std::cerr << findings_text(report.findings) << std::flush;
     write_report(a, report);
     work.some_refused = has_error(report.findings);

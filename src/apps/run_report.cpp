@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "qsmpi/core/version.hpp"
+#include "qsmpi/pipeline/job.hpp"
 
 namespace qsmpi::apps {
 
@@ -23,8 +24,6 @@ const char* word(io::Use use)
     return "?";
 }
 
-}  // namespace
-
 std::map<std::string, std::string> refusals_of(const std::vector<io::Finding>& findings)
 {
     std::map<std::string, std::string> refusals;
@@ -32,6 +31,27 @@ std::map<std::string, std::string> refusals_of(const std::vector<io::Finding>& f
         if (f.severity != io::Severity::error || f.acquisition.empty()) continue;
         std::string& text = refusals[f.acquisition];
         text += (text.empty() ? "" : " | ") + f.text();
+    }
+    return refusals;
+}
+
+}  // namespace
+
+void add_plan(RunReport& report, const io::Acquisition& acquisition)
+{
+    const Dims& dims = acquisition.geometry.grid.dims;
+    const double bytes =
+        dims.size() == 0 ? 0.0 : static_cast<double>(pipeline::estimate_memory_bytes(acquisition, report.options));
+    report.jobs.push_back({acquisition.key, acquisition.echoes.size(), dims, bytes / 1e6});
+}
+
+std::map<std::string, std::string> add_refusals(RunReport& report, const std::vector<std::string>& refused)
+{
+    for (const std::string& key : refused) report.jobs.push_back({.key = key});
+    std::sort(report.jobs.begin(), report.jobs.end(), [](const PlannedJob& a, const PlannedJob& b) { return a.key < b.key; });
+    auto refusals = refusals_of(report.findings);
+    for (PlannedJob& job : report.jobs) {
+        if (const auto why = refusals.find(job.key); why != refusals.end()) job.refusal = why->second;
     }
     return refusals;
 }

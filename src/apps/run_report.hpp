@@ -27,8 +27,11 @@ struct RunReport {
     pipeline::ChainOptions options;
 };
 
-/// Acquisition -> its errors in one line, for those that have any.
-[[nodiscard]] std::map<std::string, std::string> refusals_of(const std::vector<io::Finding>& findings);
+/// Adds the plan of one scan that got as far as its voxels.
+void add_plan(RunReport& report, const io::Acquisition& acquisition);
+/// Adds the scans that did not get so far, and says of each why it is refused, if it is.
+/// @return acquisition -> its errors in one line, for those that have any
+std::map<std::string, std::string> add_refusals(RunReport& report, const std::vector<std::string>& refused);
 /// The findings, one line each, errors first.
 [[nodiscard]] std::string findings_text(const std::vector<io::Finding>& findings);
 /// Images with what becomes of them and why, then the jobs.

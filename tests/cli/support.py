@@ -12,6 +12,7 @@ import unittest
 
 QSMPI = os.environ["QSMPI"]
 MPIEXEC = os.environ.get("MPIEXEC", "mpirun")
+FAST = ["--no-progress", "--inversion", "tkd", "--background", "vsharp"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 

@@ -76,6 +76,29 @@ private:
     TemporaryFolder folder_;
 };
 
+/// Images of sub-07, without extension.
+inline std::string phase(int echo)
+{
+    return BidsBuilder::name("07", echo, "phase");
+}
+inline std::string mag(int echo)
+{
+    return BidsBuilder::name("07", echo, "mag");
+}
+
+/// Echo times of sub-07, which has three; null: none is written.
+inline void set_times(const BidsBuilder& b, const std::vector<nlohmann::json>& times)
+{
+    for (int e = 1; e <= 3; ++e) {
+        nlohmann::json j{{"EchoTime", times[static_cast<std::size_t>(e - 1)]},
+                         {"MagneticFieldStrength", 3},
+                         {"Units", "rad"}};
+        if (j["EchoTime"].is_null()) j.erase("EchoTime");
+        b.json(phase(e) + ".json", j);
+        b.json(mag(e) + ".json", j);
+    }
+}
+
 /// All lines of the findings of one severity, joined.
 inline std::string lines_of(const std::vector<io::Finding>& findings,
                             io::Severity severity = io::Severity::error)
