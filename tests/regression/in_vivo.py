@@ -139,6 +139,7 @@ def broken_cohort(args, check, folder):
     for i, subject in enumerate(good):
         (lay_out_crop if i % 2 else lay_out_brain)(args.shared, bids, subject)
     bad = breakages()
+    without_an_echo = ("missingecho", "missingpartner", "zerophase")
     for subject, (damage, _) in bad.items():
         lay_out_crop(args.shared, bids, subject)
         damage(os.path.join(bids, f"sub-{subject}", "anat", f"sub-{subject}_"))
@@ -150,13 +151,15 @@ def broken_cohort(args, check, folder):
         lines = [line for line in output.splitlines() if f"sub-{subject}" in line and word.lower() in line.lower()]
         check.that(lines, f"{subject}: one line names the scan and '{word}'" + (f": {lines[0][:220]}" if lines else ""))
         has_map = os.path.exists(os.path.join(out, f"sub-{subject}", "anat", f"sub-{subject}_Chimap.nii.gz"))
-        # An echo of zeros gets no weight: the others make the map, with a warning.
-        check.that(has_map == (subject == "zerophase"), f"{subject}: {'a map from the other echoes' if has_map else 'no map'}")
+        # An echo that is missing, or of zeros, gets no weight: the others make the map, with a warning.
+        check.that(has_map == (subject in without_an_echo), f"{subject}: {'a map from the other echoes' if has_map else 'no map'}")
     check.that(all(output.find(f"sub-{s}") != -1 for s in bad), "all findings are reported in one run")
     with open(os.path.join(out, "jobs.csv")) as file:
         rows = {row["key"]: row for row in csv.DictReader(file)}
     check.that(all(rows[key]["state"] == "done" for key in rows if "good" in key) and sum("good" in k for k in rows) == 12,
                "the 12 good scans are done")
+    check.that(all(rows[f"sub-{s}"]["state"] == ("done" if s in without_an_echo else "refused") for s in bad),
+               "the others are refused in jobs.csv")
     maps = [check_map(check, "crop" if i % 2 else "brain", out, s, args, 0.6)[0] for i, s in enumerate(good[:2])]
     for i, subject in enumerate(good[2:]):
         copy = np.asarray(nib.load(os.path.join(out, f"sub-{subject}/anat/sub-{subject}_Chimap.nii.gz")).dataobj)
