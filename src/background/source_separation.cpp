@@ -60,12 +60,13 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
     const auto is_consistent = [&](std::size_t i) {
         return input.relative_residual == nullptr || static_cast<double>((*input.relative_residual)[i]) < o.residual_limit;
     };
+    const auto is_known = [&](std::size_t i) { return input.sigma_ppm == nullptr || std::isfinite((*input.sigma_ppm)[i]); };
     parallel::for_blocks(mask.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
             const bool signal = input.magnitude != nullptr && (*input.magnitude)[i] > limit;
             s.region[i] = mask[i] ? inside : signal ? tissue : no_signal;
             const bool near = signal && static_cast<double>(distance_to_mask[i]) <= o.data_margin_mm;
-            data[i] = std::isfinite(field[i]) && (mask[i] || (near && is_consistent(i))) ? 1 : 0;
+            data[i] = std::isfinite(field[i]) && (mask[i] || (near && is_known(i) && is_consistent(i))) ? 1 : 0;
         }
     });
     const VolumeF depth_mm = numerics::distance_inside_mm(data, false);
@@ -89,6 +90,14 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
             }
     });
     return s;
+}
+
+// Is the field known beyond the mask? A hundredth of the mask's voxels is next to nothing.
+bool has_data_beyond(const Setting& setting, const Mask& mask)
+{
+    std::size_t n_beyond = 0;
+    for (std::size_t i = 0; i < mask.size(); ++i) n_beyond += mask[i] == 0 && setting.squared_weight[i] > 0.0F ? 1 : 0;
+    return 100 * n_beyond > numerics::count(mask);
 }
 
 // The grid on which sources are: the box, and where the edge of the scan cuts the margin off, as much beyond it. The far end
@@ -251,6 +260,9 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     VolumeF local(field.grid(), 0.0f), target(field.grid());
     subtract(field, local, nullptr, target);
     std::vector<SeparationRound> rounds = options.rounds;
+    if (rounds.size() > 1 && rounds.size() < options.rounds_without_data_beyond && !has_data_beyond(setting, box_mask))
+        rounds.resize(options.rounds_without_data_beyond, rounds.back());
+    const std::size_t n_planned = rounds.size();
     for (std::size_t r = 0; r < rounds.size(); ++r) {
         const SeparationRound round = rounds[r];
         solver.set_sizes(sizes_of(round, options));
@@ -261,7 +273,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         const VolumeF chi_ppm =
             inner({local, weight, measured, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
         magnitude = {};
-        if (r + 2 == options.rounds.size() && rounds.size() < options.rounds_beside_strong && holds_strong_source(chi_ppm, options))
+        if (r + 2 == n_planned && n_planned < options.rounds_beside_strong && holds_strong_source(chi_ppm, options))
             rounds.resize(options.rounds_beside_strong, rounds.back());
         solver.dipole_field(chi_ppm, target);
         subtract(field, target, nullptr, target);

@@ -23,8 +23,12 @@ inline float dual_factor(float length_squared, float t)
     return length_squared > t * t ? t / std::sqrt(length_squared) : 1.0F;
 }
 
-/// Part of the threshold between two neighbours whose guide differs by d.
-inline float edge_weight(float d) { return std::max(1.0F / (1.0F + d * d), GradientSplit::guide_floor); }
+/// Part of the threshold between two neighbours whose guide differs by d; where that is not a number, the guide is open.
+inline float edge_weight(float d)
+{
+    const float s = d * d;
+    return s == s ? std::max(1.0F / (1.0F + s), GradientSplit::guide_floor) : GradientSplit::guide_open;
+}
 
 inline float clamp(float v, float t) { return std::min(std::max(v, -t), t); }
 

@@ -12,7 +12,8 @@ class GradientSplit {
 public:
     /// @param threshold  t = lambda / rho of the shrinkage
     /// @param guide      on the box, must outlive this: where two neighbours differ in it by d, t is 1 / (1 + d^2) of
-    ///                   itself, at least guide_floor of it; null: t everywhere. Anisotropic norm only
+    ///                   itself, at least guide_floor of it, and guide_open of it where d is not a number; null: t
+    ///                   everywhere. Anisotropic norm only
     GradientSplit(const Grid& box, TvNorm norm, double threshold, double relaxation, const VolumeF* guide = nullptr);
 
     /// Starts from z = shrink(grad x, t), u = grad x - z.
@@ -28,6 +29,8 @@ public:
 
     /// The least part of the threshold that an edge of the guide leaves.
     static constexpr float guide_floor = 0.25F;
+    /// The part that is left where the guide is not a number.
+    static constexpr float guide_open = 0.1F;
 
 private:
     template <bool isotropic, bool measure, bool guided>

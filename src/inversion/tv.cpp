@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -38,38 +39,15 @@ detail::TvAdmm::Settings admm_settings(const TvOptions& o, const VolumeF* guide)
             .guide = guide};
 }
 
-/// Runs step() -> relative change until it falls below the tolerance.
-template <typename Step>
-void iterate(Result& result, const TvOptions& options, const Observer& observer, Step&& step)
+/// guide <- logarithm of the magnitude over the step that most neighbours in the mask do not exceed.
+void log_in_steps(const VolumeF& magnitude, const Mask& mask, VolumeF& guide)
 {
-    result.converged = false;
-    while (!result.converged && result.iterations < options.max_iterations) {
-        result.relative_residual = step();
-        ++result.iterations;
-        result.converged = result.relative_residual < options.tolerance;
-        if (observer) observer(result.iterations, result.relative_residual);
-    }
-}
-
-}  // namespace
-
-TvOptions tv_defaults(const Grid& grid, Guidance guidance)
-{
-    const double edge_mm = grid.voxel_edge_mm();
-    return {.lambda = (guidance == Guidance::edges ? 2e-4 : 1e-4) * edge_mm, .rho = 0.05 * edge_mm, .relaxation = 1.6,
-            .max_iterations = 60, .tolerance = 5e-3, .add_back_after = 12};
-}
-
-VolumeF edge_guide(const VolumeF& magnitude, const Mask& mask)
-{
-    require_same_grid(magnitude, mask, "edge_guide: magnitude and mask");
     constexpr double calm_fraction = 0.7;
     constexpr float smallest_step = 1e-4F;
     float largest = 0.0F;
     for (std::size_t i = 0; i < mask.size(); ++i)
         if (mask[i] != 0 && std::isfinite(magnitude[i])) largest = std::max(largest, magnitude[i]);
-    VolumeF guide(magnitude.grid(), 0.0F);
-    if (largest <= 0.0F) return guide;
+    if (largest <= 0.0F) return;
     const float floor = 1e-3F * largest;
     parallel::for_blocks(guide.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i)
@@ -92,6 +70,44 @@ VolumeF edge_guide(const VolumeF& magnitude, const Mask& mask)
     const float scale = 1.0F / std::max(static_cast<float>(step), smallest_step);
     parallel::for_blocks(guide.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) guide[i] *= scale;
+    });
+}
+
+/// Runs step() -> relative change until it falls below the tolerance.
+template <typename Step>
+void iterate(Result& result, const TvOptions& options, const Observer& observer, Step&& step)
+{
+    result.converged = false;
+    while (!result.converged && result.iterations < options.max_iterations) {
+        result.relative_residual = step();
+        ++result.iterations;
+        result.converged = result.relative_residual < options.tolerance;
+        if (observer) observer(result.iterations, result.relative_residual);
+    }
+}
+
+}  // namespace
+
+TvOptions tv_defaults(const Grid& grid, Guidance guidance)
+{
+    const double edge_mm = grid.voxel_edge_mm();
+    return {.lambda = (guidance == Guidance::edges ? 2e-4 : 1e-4) * edge_mm, .rho = 0.05 * edge_mm, .relaxation = 1.6,
+            .max_iterations = 60, .tolerance = 5e-3, .add_back_after = 12};
+}
+
+VolumeF edge_guide(const VolumeF* magnitude, const Mask& mask, Border border)
+{
+    require(magnitude != nullptr || border != Border::signal, "edge_guide: a border of signal needs a magnitude");
+    VolumeF guide(mask.grid(), 0.0F);
+    if (magnitude != nullptr) {
+        require_same_grid(*magnitude, mask, "edge_guide: magnitude and mask");
+        log_in_steps(*magnitude, mask, guide);
+    }
+    if (border == Border::signal) return guide;
+    const float beyond = border == Border::edge ? std::numeric_limits<float>::max() : std::numeric_limits<float>::quiet_NaN();
+    parallel::for_blocks(guide.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i)
+            if (mask[i] == 0) guide[i] = beyond;
     });
     return guide;
 }
@@ -202,9 +218,11 @@ constinit const Method tv_method{
             if (p.sigma_ppm == nullptr) options.lambda *= 0.5;  // no noise is known of
         }
         if (p.lambda > 0.0) options.lambda = p.lambda;
-        const VolumeF guide = guided ? edge_guide(*p.magnitude, *p.mask) : VolumeF();
+        VolumeF guide;
+        if (p.sources_in_mask_alone) guide = edge_guide(p.magnitude, *p.mask, Border::edge);
+        else if (guided) guide = edge_guide(p.magnitude, *p.mask, Border::signal);
         return with_lambda(tv(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight != nullptr ? p.weight : &even,
-                              p.observer, guided ? &guide : nullptr),
+                              p.observer, guide.empty() ? nullptr : &guide),
                            options.lambda);
     },
     .sentence_without_edges = "Susceptibility was computed by total variation regularisation with one Bregman iteration, solved with "

@@ -84,11 +84,11 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
     std::optional<inversion::ContinuedTv> inner;
     problem.inner = [&](const background::InnerProblem& p) {
         if (p.round == 0) {
-            const bool guided = p.magnitude != nullptr && chain.spec.options.inversion_edges;
-            const auto settings =
-                inversion::tv_defaults(p.mask.grid(), guided ? inversion::Guidance::edges : inversion::Guidance::none);
-            const VolumeF guide = guided ? inversion::edge_guide(*p.magnitude, p.mask) : VolumeF();
-            inner.emplace(p.mask, direction, settings, p.weight, guided ? &guide : nullptr);
+            const VolumeF* magnitude = chain.spec.options.inversion_edges ? p.magnitude : nullptr;
+            const auto settings = inversion::tv_defaults(
+                p.mask.grid(), magnitude != nullptr ? inversion::Guidance::edges : inversion::Guidance::none);
+            const VolumeF guide = inversion::edge_guide(magnitude, p.mask, inversion::Border::open);
+            inner.emplace(p.mask, direction, settings, p.weight, &guide);
         }
         return inner->run(p.local_field_ppm, p.round == 0 ? first_iterations : later_iterations,
                           problem.magnitude != nullptr || p.round < quick_rounds ? 0.0 : later_forgotten_outside);
@@ -119,6 +119,7 @@ inversion::Result invert(const Chain& chain, const MapState& map, const Mask* cs
     problem.sigma_ppm = sigma_ppm.empty() ? nullptr : &sigma_ppm;
     problem.magnitude = chain.spec.options.inversion_edges ? chain.magnitude_rss.get() : nullptr;
     problem.relative_residual = map.relative_residual.get();
+    problem.sources_in_mask_alone = background::method(resolved(chain.spec.options).background).leaves_little;
     problem.csf_mask = csf;
     problem.b0_direction_ijk = acquisition.geometry.b0_direction_ijk();
     problem.radians_per_ppm =

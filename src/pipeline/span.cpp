@@ -44,9 +44,12 @@ VolumeF scaled(const VolumeF& volume, double factor)
     return out;
 }
 
-/// Standard deviation of the field of all echoes together, as field::weighted_average() predicts it.
-VolumeF sigma_from_magnitude(const std::vector<VolumeF>& magnitude, const std::vector<double>& echo_times_s)
+/// Standard deviation of the field of all echoes together, as field::weighted_average() predicts it. Programs write 0 where they
+/// have no field: beyond the mask that is no measurement.
+VolumeF sigma_of_field(const SpanInput& input)
 {
+    const std::vector<VolumeF>& magnitude = input.magnitude;
+    const std::vector<double>& echo_times_s = input.echo_times_s;
     const double noise_std = field::estimate_noise_std(magnitude.back());
     VolumeF sigma_hz(magnitude.front().grid());
     parallel::for_blocks(sigma_hz.size(), [&](std::size_t begin, std::size_t end) {
@@ -56,8 +59,9 @@ VolumeF sigma_from_magnitude(const std::vector<VolumeF>& magnitude, const std::v
                 const double x = static_cast<double>(magnitude[e][i]) * echo_times_s[e];
                 sum += x * x;
             }
-            sigma_hz[i] = sum > 0.0 ? static_cast<float>(noise_std / (units::two_pi * std::sqrt(sum)))
-                                    : std::numeric_limits<float>::infinity();
+            const bool blank = input.mask[i] == 0 && input.field_ppm[i] == 0.0F;
+            sigma_hz[i] = sum > 0.0 && !blank ? static_cast<float>(noise_std / (units::two_pi * std::sqrt(sum)))
+                                              : std::numeric_limits<float>::infinity();
         }
     });
     return sigma_hz;
@@ -110,16 +114,15 @@ JobSpec job_of(const SpanInput& input, const ChainOptions& options)
 /// Puts the input where the first stage of the span looks for it.
 void fill(Chain& chain, const Span& span, SpanInput& input)
 {
-    chain.given_mask = std::make_shared<Mask>(std::move(input.mask));
     if (span.from == Artifact::phase) {
+        chain.given_mask = std::make_shared<Mask>(std::move(input.mask));
         chain.phase_rad = std::move(input.phase_rad);
         chain.magnitude = std::move(input.magnitude);
         return;
     }
     if (!input.magnitude.empty()) {
         chain.magnitude_rss = std::make_shared<VolumeF>(root_sum_of_squares(input.magnitude));
-        chain.maps.front().sigma_hz =
-            std::make_shared<VolumeF>(sigma_from_magnitude(input.magnitude, input.echo_times_s));
+        chain.maps.front().sigma_hz = std::make_shared<VolumeF>(sigma_of_field(input));
         if (input.magnitude.size() > 1 && chain.spec.options.r2star != "off") {
             chain.notes["field"]["noise_std"] = field::estimate_noise_std(input.magnitude.back());
             chain.magnitude = std::move(input.magnitude);
@@ -129,6 +132,7 @@ void fill(Chain& chain, const Span& span, SpanInput& input)
         }
         input.magnitude.clear();
     }
+    chain.given_mask = std::make_shared<Mask>(std::move(input.mask));
     MapState& map = chain.maps.front();
     chain.stage = span.first_stage;
     warn_of_thin_slab(chain);

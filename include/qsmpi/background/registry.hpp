@@ -32,6 +32,9 @@ struct Method {
     LocalField (*run)(const Problem& problem);
     /// Whether remove_weak_harmonics() brings the local field nearer to the truth, as measured on a simulated head.
     bool leaves_harmonics = false;
+    /// Whether so little background is left that the inversion does best to take the field for that of sources in the mask alone,
+    /// as measured on a simulated head.
+    bool leaves_little = false;
 };
 
 /// Name of the method that leaves the field as it is: for inversions of the total field.

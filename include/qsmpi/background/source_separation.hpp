@@ -20,6 +20,8 @@ struct SeparationRound {
 /// Settings of separate_sources(). Lengths in mm, susceptibilities in ppm, fields in ppm.
 struct SeparationOptions {
     std::vector<SeparationRound> rounds = separation_rounds(5);
+    /// At least this many rounds where no data beyond the mask tell what is background (unless one is all). 0: no more.
+    std::size_t rounds_without_data_beyond = 0;
     /// At least this many rounds where the map found one strong source inside: a haemorrhage's halo takes longer to go. 0: no more.
     std::size_t rounds_beside_strong = 0;
     double strong_ppm = 0.5;             ///< a strong source's voxels are beyond this, either sign

@@ -190,7 +190,7 @@ TEST(Tv, EdgesOfTheMagnitudeMakeTheMapSharper)
     const VolumeF truth = from_function(grid, [&](const Vec3& p) { return std::hypot(p[0], p[1], p[2]) < radius_mm ? dchi_ppm : 0.0; });
     const VolumeF magnitude = from_function(grid, [&](const Vec3& p) { return std::hypot(p[0], p[1], p[2]) < radius_mm ? 60.0 : 100.0; });
     const VolumeF flat(grid, 100.0F), weight(grid, 1.0F);
-    const VolumeF edges = edge_guide(magnitude, mask), none = edge_guide(flat, mask);
+    const VolumeF edges = edge_guide(&magnitude, mask, Border::signal), none = edge_guide(&flat, mask, Border::signal);
     const TvOptions options{.lambda = 2e-3, .max_iterations = 100};
     const auto error = [&](const VolumeF* guide) {
         return relative_error_percent(tv(field, mask, oblique_b0, options, &weight, {}, guide).chi_ppm, truth, mask);
@@ -199,6 +199,19 @@ TEST(Tv, EdgesOfTheMagnitudeMakeTheMapSharper)
     // A magnitude without edges changes nothing.
     expect_same_bits(tv(field, mask, oblique_b0, options, &weight, {}, &none).chi_ppm,
                      tv(field, mask, oblique_b0, options, &weight).chi_ppm);
+}
+
+TEST(Tv, AGuideEndsAsItIsAsked)
+{
+    const Grid grid{{8, 8, 8}, {1, 1, 1}};
+    const Mask mask = ball_mask(grid, 2.5);
+    const VolumeF magnitude(grid, 7.0F);
+    const VolumeF open = edge_guide(&magnitude, mask, Border::open), signal = edge_guide(&magnitude, mask, Border::signal);
+    for (std::size_t i = 0; i < mask.size(); ++i) {
+        EXPECT_EQ(std::isnan(open[i]), mask[i] == 0);
+        EXPECT_FALSE(std::isnan(signal[i]));
+    }
+    EXPECT_THROW((void)edge_guide(nullptr, mask, Border::signal), InputError);
 }
 
 // Total variation shrinks the contrast of a sphere; what it leaves of the field, added once, brings most of it back.

@@ -1,11 +1,13 @@
 #include "qsmpi/pipeline/span.hpp"
 
 #include <cmath>
+#include <limits>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "qsmpi/io/nifti.hpp"
+#include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/pipeline/job.hpp"
 #include "tiny_scan.hpp"
 
@@ -111,6 +113,24 @@ TEST(Span, MagnitudeWeighsAGivenField)
     const SpanResult weighted = run_span(span("dipole"), std::move(with), options);
     const SpanResult even = run_span(span("dipole"), field_input(scan, head, field_ppm.clone()), options);
     EXPECT_FALSE(equal(weighted.volume_ppm, even.volume_ppm));
+}
+
+// Most programs write 0 where they have no field. Taken for data, it would spoil the map.
+TEST(Span, NothingIsLearntFromAFieldThatIsZeroBeyondTheMask)
+{
+    const test::TinyScan scan;
+    const Mask mask = numerics::erode(head_of(scan), 3.0);  // so that there is signal beyond
+    const ChainOptions options;
+    const VolumeF field_ppm = run_span(span("field-mapping"), input_of(scan, head_of(scan)), options).volume_ppm;
+    const auto map = [&](float beyond_ppm) {
+        SpanInput input = field_input(scan, mask, field_ppm.clone());
+        input.magnitude = input_of(scan, mask).magnitude;
+        for (std::size_t i = 0; i < mask.size(); ++i)
+            if (mask[i] == 0) input.field_ppm[i] = beyond_ppm;
+        return run_span(span("bfr+dipole"), std::move(input), options).volume_ppm;
+    };
+    EXPECT_TRUE(equal(map(0.0F), map(std::numeric_limits<float>::quiet_NaN())));
+    EXPECT_FALSE(equal(map(0.0F), map(0.01F)));
 }
 
 TEST(Span, RefusesWhatDoesNotFit)
