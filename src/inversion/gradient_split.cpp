@@ -23,11 +23,11 @@ inline float dual_factor(float length_squared, float t)
     return length_squared > t * t ? t / std::sqrt(length_squared) : 1.0F;
 }
 
-/// Part of the threshold between two neighbours whose guide differs by d; where that is not a number, the guide is open.
-inline float edge_weight(float d)
+/// Part of the threshold between two neighbours whose guide differs by d, which may be not a number.
+inline float edge_weight(float d, float unknown)
 {
     const float s = d * d;
-    return s == s ? std::max(1.0F / (1.0F + s), GradientSplit::guide_floor) : GradientSplit::guide_open;
+    return s == s ? std::max(1.0F / (1.0F + s), GradientSplit::guide_floor) : unknown;
 }
 
 inline float clamp(float v, float t) { return std::min(std::max(v, -t), t); }
@@ -35,12 +35,13 @@ inline float clamp(float v, float t) { return std::min(std::max(v, -t), t); }
 }  // namespace
 
 GradientSplit::GradientSplit(const Grid& box, TvNorm norm, double threshold, double relaxation,
-                             const VolumeF* guide)
+                             const VolumeF* guide, double unguided)
     : grid_(box),
       norm_(norm),
       threshold_(static_cast<float>(threshold)),
       relaxation_(static_cast<float>(relaxation)),
       guide_(guide),
+      unguided_(static_cast<float>(unguided)),
       vx_(box),
       vy_(box),
       vz_(box)
@@ -97,9 +98,9 @@ double GradientSplit::sweep(const VolumeF& x, float relaxation)
                 const float gz = (next_z[i] - here[i]) * r.z;
                 float tx = t, ty = t, tz = t;
                 if constexpr (guided) {
-                    tx *= edge_weight(guide[next] - guide[i]);
-                    ty *= edge_weight(guide_y[i] - guide[i]);
-                    tz *= edge_weight(guide_z[i] - guide[i]);
+                    tx *= edge_weight(guide[next] - guide[i], unguided_);
+                    ty *= edge_weight(guide_y[i] - guide[i], unguided_);
+                    tz *= edge_weight(guide_z[i] - guide[i], unguided_);
                 }
                 if constexpr (isotropic) {
                     const float u = a * dual_factor(vx[i] * vx[i] + vy[i] * vy[i] + vz[i] * vz[i], t) + rest;
@@ -153,7 +154,7 @@ void GradientSplit::anisotropic_row(std::size_t y, std::size_t z, float* out) co
     const float has_y = y > 0 ? r.y : 0.0F, has_z = z > 0 ? r.z : 0.0F;
 
     const auto threshold = [&](std::size_t i, std::ptrdiff_t step) {
-        if constexpr (guided) return t * edge_weight(guide[static_cast<std::ptrdiff_t>(i) + step] - guide[i]);
+        if constexpr (guided) return t * edge_weight(guide[static_cast<std::ptrdiff_t>(i) + step] - guide[i], unguided_);
         return t;
     };
     const auto reflected = [](float v, float limit) { return v - 2.0F * clamp(v, limit); };  // z - u

@@ -12,9 +12,10 @@ class GradientSplit {
 public:
     /// @param threshold  t = lambda / rho of the shrinkage
     /// @param guide      on the box, must outlive this: where two neighbours differ in it by d, t is 1 / (1 + d^2) of
-    ///                   itself, at least guide_floor of it, and guide_open of it where d is not a number; null: t
-    ///                   everywhere. Anisotropic norm only
-    GradientSplit(const Grid& box, TvNorm norm, double threshold, double relaxation, const VolumeF* guide = nullptr);
+    ///                   itself, at least guide_floor of it; null: t everywhere. Anisotropic norm only
+    /// @param unguided   part of t that is left where d is not a number
+    GradientSplit(const Grid& box, TvNorm norm, double threshold, double relaxation, const VolumeF* guide = nullptr,
+                  double unguided = 1.0);
 
     /// Starts from z = shrink(grad x, t), u = grad x - z.
     void start(const VolumeF& x);
@@ -29,8 +30,6 @@ public:
 
     /// The least part of the threshold that an edge of the guide leaves.
     static constexpr float guide_floor = 0.25F;
-    /// The part that is left where the guide is not a number.
-    static constexpr float guide_open = 0.1F;
 
 private:
     template <bool isotropic, bool measure, bool guided>
@@ -44,6 +43,7 @@ private:
     TvNorm norm_;
     float threshold_, relaxation_;
     const VolumeF* guide_;
+    float unguided_;
     VolumeF vx_, vy_, vz_;
 };
 

@@ -25,6 +25,7 @@ void check(const TvOptions& o, const VolumeF* guide)
     require(o.relaxation >= 1.0 && o.relaxation <= 1.9, str("tv: relaxation ", o.relaxation, " is outside [1, 1.9]"));
     require(o.max_iterations > 0, str("tv: ", o.max_iterations, " iterations; expected at least 1"));
     require(o.add_back_after >= 0, str("tv: the field is added back after ", o.add_back_after, " iterations; expected a number from 0"));
+    require(o.unguided > 0.0 && o.unguided <= 1.0, str("tv: unguided ", o.unguided, " is outside (0, 1]"));
     require(o.tolerance >= 0.0, str("tv: tolerance ", o.tolerance, "; expected a number from 0"));
     require(guide == nullptr || o.norm == TvNorm::anisotropic, "tv: a guide needs the anisotropic norm");
 }
@@ -36,7 +37,8 @@ detail::TvAdmm::Settings admm_settings(const TvOptions& o, const VolumeF* guide)
             .rho = o.rho > 0.0 ? o.rho : 100.0 * o.lambda,
             .relaxation = o.relaxation,
             .norm = o.norm,
-            .guide = guide};
+            .guide = guide,
+            .unguided = o.unguided};
 }
 
 /// guide <- logarithm of the magnitude over the step that most neighbours in the mask do not exceed.
@@ -219,8 +221,7 @@ constinit const Method tv_method{
         }
         if (p.lambda > 0.0) options.lambda = p.lambda;
         VolumeF guide;
-        if (p.sources_in_mask_alone) guide = edge_guide(p.magnitude, *p.mask, Border::edge);
-        else if (guided) guide = edge_guide(p.magnitude, *p.mask, Border::signal);
+        if (guided || p.border == Border::edge) guide = edge_guide(p.magnitude, *p.mask, p.border);
         return with_lambda(tv(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight != nullptr ? p.weight : &even,
                               p.observer, guide.empty() ? nullptr : &guide),
                            options.lambda);

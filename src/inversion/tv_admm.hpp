@@ -21,6 +21,7 @@ public:
         double lambda, rho, relaxation;
         TvNorm norm;
         const VolumeF* guide = nullptr;  ///< see GradientSplit
+        double unguided = 1.0;           ///< see GradientSplit
     };
     /// `data` lives on the box, `fft` on the padded grid; both must outlive this. Costs one filter.
     TvAdmm(const numerics::Fft3& fft, const VolumeF& data, Symbols symbols, const Settings& settings);

@@ -34,7 +34,7 @@ WeightedTv::WeightedTv(const numerics::Fft3& fft, const numerics::DipoleKernel& 
       mu_(static_cast<float>(mu)),
       rho_(static_cast<float>(settings.rho)),
       relaxation_(static_cast<float>(settings.relaxation)),
-      split_(mask.grid(), settings.norm, settings.lambda / settings.rho, settings.relaxation, settings.guide),
+      split_(mask.grid(), settings.norm, settings.lambda / settings.rho, settings.relaxation, settings.guide, settings.unguided),
       trust_(mask.grid()),
       pulled_(mask.grid(), 0.0F),
       t_(fft.grid(), 0.0F),

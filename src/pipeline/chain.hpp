@@ -59,6 +59,7 @@ struct Chain {
     SharedVolume quality;             ///< ROMEO quality, [0, 1]
     SharedVolume magnitude_rss;       ///< root of the sum of squares; null when there is no magnitude
     bool keep_field_error = false;    ///< whether maps get their field_error_ppm
+    bool given_local_field = false;   ///< the local field is an input: of sources in the mask alone
     SharedMask given_mask;            ///< in memory: used as it is, whatever the option `mask` says; null: none
     SharedVolume r2star_per_s, s0;    ///< null when they were not asked for or cannot be made
     SharedMask mask;

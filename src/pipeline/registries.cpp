@@ -20,6 +20,8 @@ namespace {
 constexpr int first_iterations = 20, later_iterations = 5;
 // Sources outside the mask that the map keeps speed the first rounds up. Without magnitude low-order fields then begin to swing.
 constexpr int quick_rounds = 6;
+// Part of lambda beyond the mask: what is left of the background then finds its sources there.
+constexpr double freedom_outside = 0.1;
 constexpr double later_forgotten_outside = 0.1;
 
 /// sigma of a map; empty if it is not known.
@@ -40,6 +42,13 @@ double effective_echo_time_s(const std::vector<double>& echo_times_s)
     double sum = 0.0;
     for (const double t : echo_times_s) sum += t * t;
     return std::min(0.030, std::sqrt(sum / static_cast<double>(echo_times_s.size())));
+}
+
+inversion::Border border_for(const Chain& chain)
+{
+    if (chain.given_local_field) return inversion::Border::edge;
+    const background::Method& background = background::method(resolved(chain.spec.options).background);
+    return background.leaves_little ? inversion::Border::unknown : inversion::Border::signal;
 }
 
 }  // namespace
@@ -85,9 +94,10 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
     problem.inner = [&](const background::InnerProblem& p) {
         if (p.round == 0) {
             const VolumeF* magnitude = chain.spec.options.inversion_edges ? p.magnitude : nullptr;
-            const auto settings = inversion::tv_defaults(
+            auto settings = inversion::tv_defaults(
                 p.mask.grid(), magnitude != nullptr ? inversion::Guidance::edges : inversion::Guidance::none);
-            const VolumeF guide = inversion::edge_guide(magnitude, p.mask, inversion::Border::open);
+            settings.unguided = freedom_outside;
+            const VolumeF guide = inversion::edge_guide(magnitude, p.mask, inversion::Border::unknown);
             inner.emplace(p.mask, direction, settings, p.weight, &guide);
         }
         return inner->run(p.local_field_ppm, p.round == 0 ? first_iterations : later_iterations,
@@ -119,7 +129,7 @@ inversion::Result invert(const Chain& chain, const MapState& map, const Mask* cs
     problem.sigma_ppm = sigma_ppm.empty() ? nullptr : &sigma_ppm;
     problem.magnitude = chain.spec.options.inversion_edges ? chain.magnitude_rss.get() : nullptr;
     problem.relative_residual = map.relative_residual.get();
-    problem.sources_in_mask_alone = background::method(resolved(chain.spec.options).background).leaves_little;
+    problem.border = border_for(chain);
     problem.csf_mask = csf;
     problem.b0_direction_ijk = acquisition.geometry.b0_direction_ijk();
     problem.radians_per_ppm =

@@ -140,7 +140,8 @@ void fill(Chain& chain, const Span& span, SpanInput& input)
                               span.from == Artifact::local_field ? usual_local_field_ppm : usual_total_field_ppm);
     // A local field is a total field without background: inversions of the total field may have it.
     map.field_hz = std::make_shared<VolumeF>(scaled(input.field_ppm, units::hz_per_ppm(input.b0_tesla)));
-    if (span.from == Artifact::local_field) map.local_field_ppm = std::make_shared<VolumeF>(std::move(input.field_ppm));
+    chain.given_local_field = span.from == Artifact::local_field;
+    if (chain.given_local_field) map.local_field_ppm = std::make_shared<VolumeF>(std::move(input.field_ppm));
 }
 
 /// Source separation ends with a map, and the field of its sources is nearer to the local field than the measurement less the

@@ -32,8 +32,8 @@ struct Method {
     LocalField (*run)(const Problem& problem);
     /// Whether remove_weak_harmonics() brings the local field nearer to the truth, as measured on a simulated head.
     bool leaves_harmonics = false;
-    /// Whether so little background is left that the inversion does best to take the field for that of sources in the mask alone,
-    /// as measured on a simulated head.
+    /// Whether so little background is left that the inversion does best not to look for its sources by the edges of the magnitude
+    /// beyond the mask, as measured on a simulated head.
     bool leaves_little = false;
 };
 

@@ -5,6 +5,13 @@
 
 namespace qsmpi::inversion {
 
+/// What a guide says of the border of the mask and of what lies beyond.
+enum class Border {
+    edge,    ///< an edge all along, and none beyond: best for the field of sources in the mask alone
+    signal,  ///< what the magnitude shows: best for a local field that holds some background yet
+    unknown  ///< nothing: TvOptions::unguided counts
+};
+
 /// A susceptibility map and how it came about.
 struct Result {
     VolumeF chi_ppm;  ///< 0 outside the mask; unreferenced

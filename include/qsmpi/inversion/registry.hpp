@@ -19,7 +19,7 @@ struct Problem {
     const VolumeF* sigma_ppm = nullptr;        ///< standard deviation of the field [ppm], infinite where unknown; null: not known
     const VolumeF* magnitude = nullptr;        ///< any unit; null: none
     const VolumeF* relative_residual = nullptr;  ///< of the field fit, [0, 1]; null: none
-    bool sources_in_mask_alone = false;        ///< made the field; else it may hold some background yet
+    Border border = Border::signal;            ///< what to expect there, for methods with a guide
     const Mask* csf_mask = nullptr;            ///< cerebrospinal fluid, for methods that hold it at one value; null: not known
     UnitVector b0_direction_ijk{0.0, 0.0, 1.0};
     double radians_per_ppm = 0.0;              ///< phase of 1 ppm at the effective echo time, for nonlinear methods; 0: theirs

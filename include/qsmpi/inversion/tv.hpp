@@ -18,22 +18,16 @@ struct TvOptions {
     int max_iterations = 60;
     double tolerance = 1e-3;     ///< stops when ||x - x_before|| < tolerance ||x||
     int add_back_after = 0;      ///< iterations after which what is left of the field is added to it, once; 0: never (only with weights)
+    double unguided = 1.0;       ///< part of lambda where the guide is not a number, (0, 1]
     int pad_voxels = 16;         ///< least zero padding of each axis
     double pad_fraction = 0.25;
-};
-
-/// What a guide expects at the border of the mask and beyond.
-enum class Border {
-    edge,    ///< an edge all along, and none beyond: for the field of sources in the mask alone
-    signal,  ///< what the magnitude shows: for a local field that may hold some background yet
-    open     ///< nothing: between rounds of background removal, what is left of the background finds its sources outside
 };
 
 /// A guide for tv(): the logarithm of the magnitude in units of the step that 70 % of neighbours in the mask do not exceed. So
 /// texture and noise count little and tissue borders count, whatever the contrast of the scan.
 /// @param magnitude  any unit, on the grid of the mask; values that are not positive count as a thousandth of the largest. Null:
 ///                   the guide is flat in the mask, and there must be a border other than `signal`
-/// @return not a number beyond the mask where the border is open
+/// @return not a number beyond the mask where the border is unknown
 /// One pass and one volume. Liu J. et al., NeuroImage 59(3):2560-2568, 2012 (morphology as prior).
 [[nodiscard]] VolumeF edge_guide(const VolumeF* magnitude, const Mask& mask, Border border);
 
@@ -57,8 +51,8 @@ enum class Guidance { none, edges };
 ///                          everywhere and the field is 0 outside the mask, which takes half the time
 /// @param observer          told after each iteration
 /// @param guide             edges to expect, for example edge_guide() of a magnitude: where neighbours differ in it by d, lambda
-///                          is 1 / (1 + d^2) of itself, at least a quarter, and a tenth where d is not a number; null: no edge is
-///                          expected more than another. Anisotropic norm only
+///                          is 1 / (1 + d^2) of itself, at least a quarter, and the option `unguided` of itself where d is not
+///                          a number; null: no edge is expected more than another. Anisotropic norm only
 /// @return susceptibility [ppm], 0 outside the mask. Outside of the mask's box gradients are penalised quadratically
 /// @throws InputError if the grids differ, a weight is negative or not finite, or an option is out of its range
 ///

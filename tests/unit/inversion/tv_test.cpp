@@ -206,9 +206,9 @@ TEST(Tv, AGuideEndsAsItIsAsked)
     const Grid grid{{8, 8, 8}, {1, 1, 1}};
     const Mask mask = ball_mask(grid, 2.5);
     const VolumeF magnitude(grid, 7.0F);
-    const VolumeF open = edge_guide(&magnitude, mask, Border::open), signal = edge_guide(&magnitude, mask, Border::signal);
+    const VolumeF unknown = edge_guide(&magnitude, mask, Border::unknown), signal = edge_guide(&magnitude, mask, Border::signal);
     for (std::size_t i = 0; i < mask.size(); ++i) {
-        EXPECT_EQ(std::isnan(open[i]), mask[i] == 0);
+        EXPECT_EQ(std::isnan(unknown[i]), mask[i] == 0);
         EXPECT_FALSE(std::isnan(signal[i]));
     }
     EXPECT_THROW((void)edge_guide(nullptr, mask, Border::signal), InputError);
