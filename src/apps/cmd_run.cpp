@@ -284,7 +284,6 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
         log::error(str("no scan in ", a.bids, " can be run", work.some_refused ? "; see the errors above" : ""));
         if (refusals.empty()) return std::nullopt;
     }
-    for (const auto& [key, why] : refusals) work.jobs.push_back({.key = key, .hash = "", .payload = "", .refusal = why});
     const fs::path wisdom = sizes.empty() ? fs::path() : prepare_wisdom(a.run.output_dir, sizes);
     for (CheckedAcquisition& c : checked) {
         if (c.refused()) continue;
@@ -294,6 +293,8 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
                              pipeline::estimate_cost(spec.acquisition, options)});
         work.specs.emplace(spec.acquisition.key, std::move(spec));
     }
+    for (const auto& [key, why] : refusals)
+        if (!work.specs.contains(key)) work.jobs.push_back({.key = key, .hash = "", .payload = "", .refusal = why});
     return work;
 }
 

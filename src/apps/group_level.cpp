@@ -14,14 +14,19 @@ namespace {
 
 void summarise(const fs::path& output_dir)
 {
-    try {
-        draw_contact_sheet(output_dir, output_dir / "contact_sheet.png", 0.1);
+    const auto attempt = [](const char* file, auto&& write) {
+        try {
+            write();
+        } catch (const std::exception& e) {
+            log::warn(str("no ", file, ": ", e.what()));  // the maps are there all the same
+        }
+    };
+    attempt("contact_sheet.png", [&] { draw_contact_sheet(output_dir, output_dir / "contact_sheet.png", 0.1); });
+    attempt("methods.txt", [&] {
         std::vector<fs::path> sidecars = find_maps(output_dir);
         for (fs::path& file : sidecars) file.replace_extension().replace_extension(".json");
         if (!sidecars.empty()) pipeline::write_methods(output_dir, sidecars);
-    } catch (const Error& e) {
-        log::warn(str("no contact sheet or methods.txt: ", e.what()));  // the maps are there all the same
-    }
+    });
 }
 
 /// When a file was written; before everything else if it is not there.

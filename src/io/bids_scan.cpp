@@ -181,7 +181,9 @@ void compare_echo_counts(ScanReport& report)
         return kind;
     };
     // By number: an echo that is missing before the last was named already.
-    const auto n_echoes_of = [](const Acquisition& a) { return static_cast<std::size_t>(a.echoes.back().number); };
+    const auto n_echoes_of = [](const Acquisition& a) {
+        return a.echoes.empty() ? std::size_t{0} : static_cast<std::size_t>(a.echoes.back().number);
+    };
     for (const Acquisition& a : report.acquisitions) ++counts[kind_of(a)][n_echoes_of(a)];
     for (Acquisition& a : report.acquisitions) {
         std::size_t n_most = 0, usual = 0, n_all = 0;

@@ -17,6 +17,8 @@ namespace
 constexpr std::array<std::string_view, 6> suffixes{"MEGRE", "T2starw", "GRE", "MGRE", "QSM", "SWI"};
 /// Anatomical contrasts that may come from a gradient echo whose phase was kept (the qmri_qsm example of
 /// BIDS).
+// Numbers beyond this are something else: an echo time, a date.
+constexpr int most_echoes = 64;
 constexpr std::array<std::string_view, 2> maybe_gre{"T1w", "PDw"};
 
 bool is_one_of(std::string_view word, std::span<const std::string_view> words)
@@ -135,11 +137,11 @@ std::string lack_of_time(const std::map<Part, Source>& parts)
     return "there is no EchoTime in " + parts.begin()->second.member->sidecar.place_of("EchoTime");
 }
 
-/// Echoes that lack an image or their time are left to the others, as long as there are any.
-void leave_out_incomplete(Draft& draft, EchoTable& table, const std::vector<Part>& wanted)
+/// Echoes up to the last number that lack an image or their time are left to the others, as long as there are any.
+void leave_out_incomplete(Draft& draft, EchoTable& table, const std::vector<Part>& wanted, int last)
 {
     std::map<int, std::string> lacks_image, lacks;
-    for (int number = 1; number <= table.rbegin()->first; ++number) {
+    for (int number = 1; number <= last; ++number) {
         if (std::string lack = lack_of_images(table, number, wanted); !lack.empty()) lacks_image[number] = std::move(lack);
     }
     lacks = lacks_image;
@@ -322,7 +324,13 @@ EchoTable arrange_echoes(Draft& draft)
                     "add part-phase (or part-real and part-imag) images");
         return table;
     }
+    int last = table.rbegin()->first;
+    if (last > most_echoes) {
+        draft.error("", "echo", str(last), "no scan has so many echoes", "number them from 1, in the order of their times");
+        return table;
+    }
     if (const int n = draft.options.n_echoes; n > 0) {
+        last = std::min(last, n);
         if (table.rbegin()->first < n) {
             draft.error("", "--n-echoes", str(n), str("this scan has ", table.size(), " echoes"),
                         "ask for fewer");
@@ -352,7 +360,7 @@ EchoTable arrange_echoes(Draft& draft)
     if (any_stack) {
         require_whole_stacks(draft, table, numbers, wanted);
     } else {
-        leave_out_incomplete(draft, table, wanted);
+        leave_out_incomplete(draft, table, wanted, last);
     }
     return table;
 }

@@ -103,6 +103,7 @@ void load_published(Chain& chain, const fs::path& record)
         for (const Product& p : stage.products(chain)) {
             if (!p.published || *p.volume != nullptr) continue;
             if (!reader) reader.emplace(record);
+            if (!reader->stage(stage.name)) throw IoError(str(record.string(), ": stage ", stage.name, " is missing"));
             if (reader->has(stage.name, p.name))
                 *p.volume = std::make_shared<VolumeF>(reader->read_volume(stage.name, p.name, chain.grid()));
         }

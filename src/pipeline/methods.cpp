@@ -290,6 +290,8 @@ void write_methods(const fs::path& output_dir, const std::vector<fs::path>& map_
     };
     std::vector<Group> groups;
     for (const fs::path& file : map_sidecars) {
+        std::error_code missing;
+        if (!fs::exists(file, missing)) continue;  // a map that someone else put there
         const auto sidecar = nlohmann::json::parse(io::read_file(file), nullptr, false);
         if (!sidecar.is_object() || !sidecar.contains(sentences_key)) continue;  // of another version
         const nlohmann::json& sentences = sidecar.at(sentences_key);
@@ -298,7 +300,11 @@ void write_methods(const fs::path& output_dir, const std::vector<fs::path>& map_
         const std::string name = file.filename().string();
         group->scans.push_back(name.substr(0, name.rfind('_')));
     }
-    if (groups.empty()) return;
+    if (groups.empty()) {  // what an older version wrote is not of these maps
+        std::error_code absent;
+        fs::remove(output_dir / "methods.txt", absent);
+        return;
+    }
     std::string text = str("Susceptibility maps were computed with qsmpi ", version(), ".\n");
     std::vector<std::string> papers;
     for (const Group& group : groups) {

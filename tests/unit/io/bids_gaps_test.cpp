@@ -125,5 +125,32 @@ TEST(BidsScan, CountsTheFirstEchoesByTheirNumber)
     EXPECT_EQ(report.acquisitions[0].echoes[1].number, 3);
 }
 
+TEST(BidsScan, NamesTheLastEchoThatIsWantedIfItIsMissing)
+{
+    const BidsBuilder bids;
+    bids.scan("07", 4);
+    bids.remove(phase(3) + ".nii.gz");
+    bids.remove(mag(3) + ".nii.gz");
+    const ScanReport report = scan_bids(bids.root(), {.n_echoes = 3});
+    ASSERT_EQ(report.acquisitions.size(), 1u) << lines_of(report.findings);
+    EXPECT_EQ(report.acquisitions[0].warnings,
+              std::vector<std::string>{"echo 3 is left out: " + phase(3) + ".nii.gz and " + mag(3) + ".nii.gz are missing"});
+}
+
+TEST(BidsScan, RefusesNumbersThatAreNoEchoes)
+{
+    const BidsBuilder bids;
+    bids.scan("07");
+    for (const char* end : {".nii.gz", ".json"})
+        for (const auto& name : {phase(3), mag(3)}) {
+            std::string to = name;
+            to.replace(to.find("echo-3"), 6, "echo-20240101");
+            std::filesystem::rename(bids.root() / (name + end), bids.root() / (to + end));
+        }
+    const ScanReport report = scan_bids(bids.root());
+    EXPECT_TRUE(report.acquisitions.empty());
+    EXPECT_THAT(lines_of(report.findings), ::testing::HasSubstr("no scan has so many echoes"));
+}
+
 }  // namespace
 }  // namespace qsmpi::io
