@@ -18,7 +18,7 @@ namespace {
 // Iterations of the inversion between rounds of the background method: it goes on where the last round left it, and is only a
 // prior for the next.
 constexpr int first_iterations = 20, later_iterations = 5;
-// Sources outside the mask that the map keeps speed the first rounds up. Without magnitude low-order fields then begin to swing.
+// Sources outside the mask that the map keeps speed the first rounds up. Then low-order fields begin to swing.
 constexpr int quick_rounds = 6;
 // Part of lambda beyond the mask: what is left of the background then finds its sources there.
 constexpr double freedom_outside = 0.1;
@@ -101,7 +101,7 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
             inner.emplace(p.mask, direction, settings, p.weight, &guide);
         }
         return inner->run(p.local_field_ppm, p.round == 0 ? first_iterations : later_iterations,
-                          problem.magnitude != nullptr || p.round < quick_rounds ? 0.0 : later_forgotten_outside);
+                          p.round < quick_rounds ? 0.0 : later_forgotten_outside);
     };
     const ChainOptions options = resolved(chain.spec.options);
     std::string name = options.background;
