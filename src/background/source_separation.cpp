@@ -196,6 +196,13 @@ void keep_gross(VolumeF& error, double usual_ppm)
     });
 }
 
+// As many rounds as separation_rounds() plans for n.
+void extend(std::vector<SeparationRound>& rounds, std::size_t n)
+{
+    const std::vector<SeparationRound> all = separation_rounds(static_cast<int>(n));
+    for (std::size_t r = rounds.size(); r < n; ++r) rounds.push_back(all[r]);
+}
+
 // Does the map hold one source as strong and large as a haemorrhage, more than the rest of what is strong together? In a map
 // that is strong in many places, the field is at fault.
 bool holds_strong_source(const VolumeF& chi_ppm, const SeparationOptions& o)
@@ -221,7 +228,9 @@ bool holds_strong_source(const VolumeF& chi_ppm, const SeparationOptions& o)
 std::vector<SeparationRound> separation_rounds(int n_rounds)
 {
     require(n_rounds > 0, str("separate_sources: ", n_rounds, " rounds; expected at least 1"));
-    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {15, 0.01, 4.0});
+    constexpr std::size_t quick = 5;  // more of them can afford to be thorough
+    std::vector<SeparationRound> rounds(static_cast<std::size_t>(n_rounds), {20, 0.01, 4.0});
+    for (std::size_t r = 0; r < std::min(quick, rounds.size()); ++r) rounds[r].iterations = 15;
     rounds.front() = {30, 0.02, 1.0};
     return rounds;
 }
@@ -261,7 +270,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     subtract(field, local, nullptr, target);
     std::vector<SeparationRound> rounds = options.rounds;
     if (rounds.size() > 1 && rounds.size() < options.rounds_without_data_beyond && !has_data_beyond(setting, box_mask))
-        rounds.resize(options.rounds_without_data_beyond, rounds.back());
+        extend(rounds, options.rounds_without_data_beyond);
     const std::size_t n_planned = rounds.size();
     for (std::size_t r = 0; r < rounds.size(); ++r) {
         const SeparationRound round = rounds[r];
@@ -274,7 +283,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
             inner({local, weight, measured, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
         magnitude = {};
         if (r + 2 == n_planned && n_planned < options.rounds_beside_strong && holds_strong_source(chi_ppm, options))
-            rounds.resize(options.rounds_beside_strong, rounds.back());
+            extend(rounds, options.rounds_beside_strong);
         solver.dipole_field(chi_ppm, target);
         subtract(field, target, nullptr, target);
     }

@@ -17,11 +17,11 @@ namespace {
 
 // Iterations of the inversion between rounds of the background method: it goes on where the last round left it, and is only a
 // prior for the next.
-constexpr int first_iterations = 20, later_iterations = 5;
+constexpr int first_iterations = 20, quick_iterations = 5, later_iterations = 8;
 // Sources outside the mask that the map keeps speed the first rounds up. Then low-order fields begin to swing.
 constexpr int quick_rounds = 6;
 // Part of lambda beyond the mask: what is left of the background then finds its sources there.
-constexpr double freedom_outside = 0.1;
+constexpr double freedom_outside = 0.05;
 constexpr double later_forgotten_outside = 0.1;
 
 /// sigma of a map; empty if it is not known.
@@ -100,8 +100,9 @@ background::LocalField remove_background(const Chain& chain, const MapState& map
             const VolumeF guide = inversion::edge_guide(magnitude, p.mask, inversion::Border::unknown);
             inner.emplace(p.mask, direction, settings, p.weight, &guide);
         }
-        return inner->run(p.local_field_ppm, p.round == 0 ? first_iterations : later_iterations,
-                          p.round < quick_rounds ? 0.0 : later_forgotten_outside);
+        const bool quick = p.round < quick_rounds;
+        const int iterations = p.round == 0 ? first_iterations : quick ? quick_iterations : later_iterations;
+        return inner->run(p.local_field_ppm, iterations, quick ? 0.0 : later_forgotten_outside);
     };
     const ChainOptions options = resolved(chain.spec.options);
     std::string name = options.background;

@@ -13,7 +13,8 @@ struct SeparationRound {
     double sigma_inside_ppm;  ///< inside the mask, about the previous map
     double sigma_tissue_ppm;  ///< outside the mask, where there is signal
 };
-/// The first round finds most of the background, the others mend what it took from the inside: 30 iterations, then 15.
+/// The first round finds most of the background, the others mend what it took from the inside: 30 iterations,
+/// then 15, and 20 from the sixth round on.
 /// Sources in tissue outside may be large, since its voxels hold parts of bone and air.
 [[nodiscard]] std::vector<SeparationRound> separation_rounds(int n_rounds);
 
