@@ -120,36 +120,37 @@ SourceSizes sizes_of(const SeparationRound& round, const SeparationOptions& o)
 
 LowOrder low_order(const SeparationInput& input) { return input.holds_coil_phase ? LowOrder::quadratic : LowOrder::harmonic; }
 
-// The mask without pockets of air: parts without signal that hold more than tissue can if their sources may be of any size.
-// What dephasing darkens is larger than its source, so calcification and haemorrhage come out smaller than they are and stay.
-Mask without_air(const Mask& mask, const VolumeF& field, const Grid& padded, const UnitVector& b0_direction_ijk,
-                 const SeparationInput& input, const SeparationOptions& o)
+// Parts of the mask without signal: all 0 without a magnitude, or where nothing else were left.
+Mask dark_parts(const Mask& mask, const VolumeF& magnitude, const SeparationOptions& o)
 {
-    constexpr int enough_iterations = 10;  // strong sources next to data come first
-    if (input.magnitude == nullptr) return mask.clone();
-    const float limit = signal_limit(*input.magnitude, mask, o);
-    Mask voids(mask.grid()), rest(mask.grid());
-    for (std::size_t i = 0; i < mask.size(); ++i) {
-        rest[i] = mask[i] != 0 && (*input.magnitude)[i] > limit ? 1 : 0;
-        voids[i] = mask[i] != 0 && rest[i] == 0 ? 1 : 0;
-    }
-    if (numerics::count(voids) == 0 || numerics::count(rest) == 0) return mask.clone();
+    Mask dark(mask.grid());
+    if (magnitude.empty()) return dark;
+    const float limit = signal_limit(magnitude, mask, o);
+    for (std::size_t i = 0; i < mask.size(); ++i) dark[i] = mask[i] != 0 && !(magnitude[i] > limit) ? 1 : 0;
+    if (numerics::count(dark) == numerics::count(mask)) std::fill(dark.data(), dark.data() + dark.size(), std::uint8_t{0});
+    return dark;
+}
 
-    const Setting setting = describe(field, rest, input, o);
-    VolumeF known_ppm(field.grid());  // weight 0 times a value that is not finite is not 0
-    for (std::size_t i = 0; i < field.size(); ++i) known_ppm[i] = std::isfinite(field[i]) ? field[i] : 0.0F;
-    SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight, low_order(input));
-    solver.set_sizes(sizes_of(o.rounds.front(), o));
-    solver.solve(known_ppm, enough_iterations);
-    const VolumeF sources_ppm = solver.outside_sources_ppm();
-    const numerics::Components parts = numerics::label_components(voids);
-    std::vector<double> sum_ppm(parts.sizes.size(), 0.0);
-    for (std::size_t i = 0; i < voids.size(); ++i) sum_ppm[parts.labels[i]] += static_cast<double>(sources_ppm[i]);
-    for (std::size_t i = 0; i < voids.size(); ++i) {
-        const std::uint32_t part = parts.labels[i];
-        if (voids[i] != 0 && sum_ppm[part] < o.air_ppm * static_cast<double>(parts.sizes[part])) rest[i] = 1;
-    }
+Mask difference(const Mask& mask, const Mask& part)
+{
+    Mask rest(mask.grid());
+    for (std::size_t i = 0; i < mask.size(); ++i) rest[i] = mask[i] != 0 && part[i] == 0 ? 1 : 0;
     return rest;
+}
+
+// Those dark parts that hold more than tissue can if their sources may be of any size: air. What dephasing darkens is larger
+// than its source, so calcification and haemorrhage come out smaller than they are.
+Mask air_of(const Mask& dark, const VolumeF& sources_ppm, const SeparationOptions& o)
+{
+    const numerics::Components parts = numerics::label_components(dark);
+    std::vector<double> sum_ppm(parts.sizes.size(), 0.0);
+    for (std::size_t i = 0; i < dark.size(); ++i) sum_ppm[parts.labels[i]] += static_cast<double>(sources_ppm[i]);
+    Mask air(dark.grid());
+    for (std::size_t i = 0; i < dark.size(); ++i) {
+        const std::uint32_t part = parts.labels[i];
+        air[i] = dark[i] != 0 && sum_ppm[part] >= o.air_ppm * static_cast<double>(parts.sizes[part]) ? 1 : 0;
+    }
+    return air;
 }
 
 // How far each voxel of the local field can be trusted.
@@ -252,20 +253,20 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     const auto crop_if = [&](const VolumeF* v) {
         return v == nullptr || v->empty() ? VolumeF() : numerics::crop(*v, box);
     };
-    Setting setting;
     VolumeF magnitude = crop_if(input.magnitude);
-    Mask measured;
-    {
+    const auto setting_of = [&](const Mask& measured) {
         const VolumeF sigma = crop_if(input.sigma_ppm), residual = crop_if(input.relative_residual);
         const SeparationInput cropped{sigma.empty() ? nullptr : &sigma, magnitude.empty() ? nullptr : &magnitude,
                                       residual.empty() ? nullptr : &residual, input.holds_coil_phase};
-        measured = without_air(box_mask, field, padded, b0_direction_ijk, cropped, options);
-        setting = describe(field, measured, cropped, options);
-    }
-    if (!inner || options.rounds.size() == 1) magnitude = {};
-    const VolumeF weight = trust(setting, measured, options.model_error_ppm);
+        return describe(field, measured, cropped, options);
+    };
+    // In the first round the sources of dark parts may be of any size, which tells those that are air.
+    const Mask dark = dark_parts(box_mask, magnitude, options);
+    Mask measured = difference(box_mask, dark);
+    Setting setting = setting_of(measured);
 
     SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight, low_order(input));
+    VolumeF weight;
     VolumeF local(field.grid(), 0.0f), target(field.grid());
     subtract(field, local, nullptr, target);
     std::vector<SeparationRound> rounds = options.rounds;
@@ -276,6 +277,14 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         const SeparationRound round = rounds[r];
         solver.set_sizes(sizes_of(round, options));
         solver.solve(target, round.iterations);
+        if (r == 0) {
+            if (numerics::count(dark) > 0) {
+                measured = difference(box_mask, air_of(dark, solver.outside_sources_ppm(), options));
+                setting = setting_of(measured);
+                solver.accept_changed_setting();
+            }
+            weight = trust(setting, measured, options.model_error_ppm);
+        }
         subtract(field, solver.background_ppm(), &box_mask, local);
         if (!inner || r + 1 == rounds.size()) break;
         solver.release_scratch();

@@ -74,6 +74,11 @@ void SourceSolver::set_sizes(const SourceSizes& sizes_ppm)
     sizes_ = sizes_ppm;
 }
 
+void SourceSolver::accept_changed_setting()
+{
+    polynomials_ = LowOrderField(squared_weight_.grid(), squared_weight_, low_order_);
+}
+
 /// row <- sizes * values, by region; the two may be the same.
 void SourceSolver::scale_by_region(std::size_t y, std::size_t z, const SourceSizes& sizes, const float* values,
                                   float* row) const

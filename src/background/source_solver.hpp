@@ -42,6 +42,8 @@ public:
     /// out = D chi on the box, for a map on the box.
     void dipole_field(const VolumeF& chi_ppm, VolumeF& out);
 
+    /// Regions and weights were written anew. Sources found where it is now inside count as such: the next set_sizes() forgets them.
+    void accept_changed_setting();
     /// Gives back the memory that only solving needs, until the next call that needs it.
     void release_scratch();
 
