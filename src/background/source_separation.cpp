@@ -131,6 +131,8 @@ Mask dark_parts(const Mask& mask, const VolumeF& magnitude, const SeparationOpti
     return dark;
 }
 
+constexpr int iterations_after_air = 10;
+
 Mask difference(const Mask& mask, const Mask& part)
 {
     Mask rest(mask.grid());
@@ -282,6 +284,11 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
                 measured = difference(box_mask, air_of(dark, solver.outside_sources_ppm(), options));
                 setting = setting_of(measured);
                 solver.accept_changed_setting();
+                if (rounds.size() == 1) {  // no later one puts right what the sources of dark parts took
+                    static_cast<void>(solver.background_ppm());  // its sources stay
+                    solver.set_sizes(sizes_of(round, options));
+                    solver.solve(target, iterations_after_air);
+                }
             }
             weight = trust(setting, measured, options.model_error_ppm);
         }

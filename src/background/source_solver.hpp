@@ -28,7 +28,8 @@ public:
     SourceSolver(const Grid& padded, const UnitVector& b0_direction_ijk, const Volume<std::uint8_t>& regions,
                  const VolumeF& squared_weight, LowOrder low_order = LowOrder::harmonic);
 
-    /// Expected sizes for the next solve(). Sources outside the mask found so far stay, those inside are forgotten.
+    /// Expected sizes for the next solve(), after background_ppm() if there was one before. Sources outside the mask found so
+    /// far stay, those inside are forgotten.
     void set_sizes(const SourceSizes& sizes_ppm);
     /// Improves the sources so that they explain `target_ppm` (box; finite) on the data, by at most so many iterations;
     /// stops when relative_residual() is below the tolerance.

@@ -37,10 +37,10 @@ constexpr Preset table[] = {
         "mask_erosion_mm": 1
     })"},
 
-    {"fast", "a look at the data in the least time: one round of background removal, TKD", R"({
+    {"fast", "a look at the data in the least time: two rounds of background removal, RTS", R"({
         "field_map": "average",
-        "background_rounds": 1,
-        "inversion": "tkd",
+        "background_rounds": 2,
+        "inversion": "rts",
         "null_space": "off",
         "r2star": "off"
     })"},
