@@ -123,7 +123,7 @@ LowOrder low_order(const SeparationInput& input) { return input.holds_coil_phase
 // Parts of the mask without signal: all 0 without a magnitude, or where nothing else were left.
 Mask dark_parts(const Mask& mask, const VolumeF& magnitude, const SeparationOptions& o)
 {
-    Mask dark(mask.grid());
+    Mask dark(mask.grid(), 0);
     if (magnitude.empty()) return dark;
     const float limit = signal_limit(magnitude, mask, o);
     for (std::size_t i = 0; i < mask.size(); ++i) dark[i] = mask[i] != 0 && !(magnitude[i] > limit) ? 1 : 0;

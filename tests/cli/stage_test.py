@@ -284,7 +284,7 @@ class Presets(Case):
         text = run("presets").stdout
         names = re.findall(r"^(\S+)$", text, re.M)
         self.assertEqual(names, ["default", "accurate", "robust", "gre", "epi", "bet", "fast", "body"])
-        self.assertRegex(text, r"fast\n.*\n(      --.*\n)*      --inversion tkd\n")
+        self.assertRegex(text, r"fast\n.*\n(      --.*\n)*      --inversion rts\n")
 
     def test_every_one_is_accepted_by_run(self):
         self.phantom(1)
@@ -300,7 +300,7 @@ class Presets(Case):
         said = json.loads(self.read("out/sub-01/anat/sub-01_Chimap.json"))
         self.assertEqual(said["Preset"], "fast")
         chosen = {k: said["Parameters"][k] for k in ("inversion", "background", "reference")}
-        self.assertEqual(chosen, {"inversion": "tkd", "background": "pdf", "reference": "none"})
+        self.assertEqual(chosen, {"inversion": "rts", "background": "pdf", "reference": "none"})
 
     def test_stay_a_preset_in_a_written_file(self):
         given = self.written("--preset", "fast", "--background", "pdf")

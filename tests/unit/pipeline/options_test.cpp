@@ -144,7 +144,7 @@ TEST(Presets, GiveWayToWhatStandsBesideThem)
 {
     const auto o = json{{"preset", "fast"}, {"background", "pdf"}}.get<ChainOptions>();
     EXPECT_EQ(o.background, "pdf");
-    EXPECT_EQ(o.inversion, "tkd");
+    EXPECT_EQ(o.inversion, "rts");
 }
 
 TEST(Presets, StartFromTheDefaults)
@@ -164,7 +164,7 @@ TEST(Presets, ASlipIsAnsweredWithTheNearestWord)
 TEST(StageHashes, DoNotAskHowAValueCameAbout)
 {
     EXPECT_EQ(stage_hashes(job_with({{"preset", "fast"}})),
-              stage_hashes(job_with({{"field_map", "average"}, {"background_rounds", 1}, {"inversion", "tkd"}, {"null_space", "off"}, {"r2star", "off"}})));
+              stage_hashes(job_with({{"field_map", "average"}, {"background_rounds", 2}, {"inversion", "rts"}, {"null_space", "off"}, {"r2star", "off"}})));
 }
 
 TEST(StageHashes, EveryOptionAltersItsStageAndAllLaterOnesOnly)
