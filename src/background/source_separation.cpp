@@ -279,12 +279,13 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         const SeparationRound round = rounds[r];
         solver.set_sizes(sizes_of(round, options));
         solver.solve(target, round.iterations);
+        const bool is_only_round = r == 0 && (!inner || rounds.size() == 1);
         if (r == 0) {
             if (numerics::count(dark) > 0) {
                 measured = difference(box_mask, air_of(dark, solver.outside_sources_ppm(), options));
                 setting = setting_of(measured);
                 solver.accept_changed_setting();
-                if (rounds.size() == 1) {  // no later one puts right what the sources of dark parts took
+                if (is_only_round) {  // no later one puts right what the sources of dark parts took
                     static_cast<void>(solver.background_ppm());  // its sources stay
                     solver.set_sizes(sizes_of(round, options));
                     solver.solve(target, iterations_after_air);
