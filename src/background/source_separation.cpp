@@ -131,8 +131,6 @@ Mask dark_parts(const Mask& mask, const VolumeF& magnitude, const SeparationOpti
     return dark;
 }
 
-constexpr int iterations_after_air = 10;
-
 Mask difference(const Mask& mask, const Mask& part)
 {
     Mask rest(mask.grid());
@@ -140,13 +138,21 @@ Mask difference(const Mask& mask, const Mask& part)
     return rest;
 }
 
+// Sum of the values in each part; 0 for what is in none.
+std::vector<double> sum_by_part(const numerics::Components& parts, const VolumeF& values)
+{
+    std::vector<double> sums(parts.sizes.size(), 0.0);
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (parts.labels[i] != 0) sums[parts.labels[i]] += static_cast<double>(values[i]);
+    return sums;
+}
+
 // Those dark parts that hold more than tissue can if their sources may be of any size: air. What dephasing darkens is larger
 // than its source, so calcification and haemorrhage come out smaller than they are.
 Mask air_of(const Mask& dark, const VolumeF& sources_ppm, const SeparationOptions& o)
 {
     const numerics::Components parts = numerics::label_components(dark);
-    std::vector<double> sum_ppm(parts.sizes.size(), 0.0);
-    for (std::size_t i = 0; i < dark.size(); ++i) sum_ppm[parts.labels[i]] += static_cast<double>(sources_ppm[i]);
+    const std::vector<double> sum_ppm = sum_by_part(parts, sources_ppm);
     Mask air(dark.grid());
     for (std::size_t i = 0; i < dark.size(); ++i) {
         const std::uint32_t part = parts.labels[i];
@@ -213,16 +219,11 @@ bool holds_strong_source(const VolumeF& chi_ppm, const SeparationOptions& o)
     const auto limit = static_cast<float>(o.strong_ppm);
     Mask strong(chi_ppm.grid());
     for (std::size_t i = 0; i < strong.size(); ++i) strong[i] = std::abs(chi_ppm[i]) > limit ? 1 : 0;
-    const numerics::Components parts = numerics::label_components(strong);
-    std::vector<double> sum_ppm(parts.sizes.size(), 0.0);
     double all_ppm = 0.0;
-    for (std::size_t i = 0; i < strong.size(); ++i) {
-        if (strong[i] == 0) continue;
-        sum_ppm[parts.labels[i]] += static_cast<double>(chi_ppm[i]);
-        all_ppm += static_cast<double>(std::abs(chi_ppm[i]));
-    }
+    for (std::size_t i = 0; i < strong.size(); ++i)
+        if (strong[i] != 0) all_ppm += static_cast<double>(std::abs(chi_ppm[i]));
     double largest_ppm = 0.0;
-    for (const double sum : sum_ppm) largest_ppm = std::max(largest_ppm, std::abs(sum));
+    for (const double sum : sum_by_part(numerics::label_components(strong), chi_ppm)) largest_ppm = std::max(largest_ppm, std::abs(sum));
     return largest_ppm * chi_ppm.grid().voxel_mm3() >= 1000.0 * o.strong_moment_ppm_ml && 2.0 * largest_ppm > all_ppm;
 }
 
@@ -272,6 +273,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     VolumeF local(field.grid(), 0.0f), target(field.grid());
     subtract(field, local, nullptr, target);
     std::vector<SeparationRound> rounds = options.rounds;
+    if (!inner) rounds.resize(1, rounds.front());  // nothing to learn from between rounds
     if (rounds.size() > 1 && rounds.size() < options.rounds_without_data_beyond && !has_data_beyond(setting, box_mask))
         extend(rounds, options.rounds_without_data_beyond);
     const std::size_t n_planned = rounds.size();
@@ -279,22 +281,22 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         const SeparationRound round = rounds[r];
         solver.set_sizes(sizes_of(round, options));
         solver.solve(target, round.iterations);
-        const bool is_only_round = r == 0 && (!inner || rounds.size() == 1);
         if (r == 0) {
             if (numerics::count(dark) > 0) {
                 measured = difference(box_mask, air_of(dark, solver.outside_sources_ppm(), options));
                 setting = setting_of(measured);
                 solver.accept_changed_setting();
-                if (is_only_round) {  // no later one puts right what the sources of dark parts took
+                if (rounds.size() == 1) {  // no later one puts right what the sources of dark parts took
                     static_cast<void>(solver.background_ppm());  // its sources stay
+                    constexpr int enough_iterations = 10;
                     solver.set_sizes(sizes_of(round, options));
-                    solver.solve(target, iterations_after_air);
+                    solver.solve(target, enough_iterations);
                 }
             }
             weight = trust(setting, measured, options.model_error_ppm);
         }
         subtract(field, solver.background_ppm(), &box_mask, local);
-        if (!inner || r + 1 == rounds.size()) break;
+        if (r + 1 == rounds.size()) break;
         solver.release_scratch();
         const VolumeF chi_ppm =
             inner({local, weight, measured, magnitude.empty() ? nullptr : &magnitude, static_cast<int>(r)});
@@ -310,7 +312,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     keep_gross(error, 2.0 * options.rim_error_ppm);
     return {numerics::uncrop(local, box, mask.grid()), mask.clone(), solver.iterations(), solver.relative_residual(), true,
             numerics::uncrop(weight, box, mask.grid()), numerics::uncrop(error, box, mask.grid()),
-            inner ? static_cast<int>(rounds.size()) : 1};
+            static_cast<int>(rounds.size())};
 }
 
 }  // namespace qsmpi::background

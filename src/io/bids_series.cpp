@@ -15,10 +15,10 @@ namespace
 {
 
 constexpr std::array<std::string_view, 6> suffixes{"MEGRE", "T2starw", "GRE", "MGRE", "QSM", "SWI"};
+/// Numbers beyond this are something else: an echo time, a date.
+constexpr int most_echoes = 64;
 /// Anatomical contrasts that may come from a gradient echo whose phase was kept (the qmri_qsm example of
 /// BIDS).
-// Numbers beyond this are something else: an echo time, a date.
-constexpr int most_echoes = 64;
 constexpr std::array<std::string_view, 2> maybe_gre{"T1w", "PDw"};
 
 bool is_one_of(std::string_view word, std::span<const std::string_view> words)
