@@ -195,4 +195,20 @@ std::size_t count(const Mask& mask)
     });
 }
 
+std::array<std::vector<std::size_t>, 3> cross_sections(const Mask& mask)
+{
+    const Dims& dims = mask.dims();
+    std::array<std::vector<std::size_t>, 3> sections{std::vector<std::size_t>(dims.nx), std::vector<std::size_t>(dims.ny),
+                                                     std::vector<std::size_t>(dims.nz)};
+    for (std::size_t z = 0; z < dims.nz; ++z)
+        for (std::size_t y = 0; y < dims.ny; ++y)
+            for (std::size_t x = 0; x < dims.nx; ++x) {
+                const std::size_t inside = mask(x, y, z) != 0 ? 1 : 0;
+                sections[0][x] += inside;
+                sections[1][y] += inside;
+                sections[2][z] += inside;
+            }
+    return sections;
+}
+
 }  // namespace qsmpi::numerics

@@ -32,6 +32,10 @@ constexpr double teeth_of_phase = 0.01;
 constexpr double smallest_object = 0.02;
 constexpr double most_broken_steps = 0.005;
 constexpr std::size_t few_slices = 6;
+// Voxels this many times as long as wide leave little of the field's pattern along their length.
+constexpr double longest_voxel = 3.0;
+// The mask's cross-section in the outermost slice, as a part of its largest: a neck has less, a brain cut in two more.
+constexpr double cut_cross_section = 1.0 / 3.0;
 // Echoes that share more of their phase values than this are one echo.
 constexpr double most_equal_values = 0.9;
 // Wrapped phase of air or of a coil fills its circle; a smaller part of it speaks of another unit.
@@ -306,7 +310,7 @@ void take_out_noise(Chain& chain)
 
 }  // namespace
 
-void warn_of_thin_slab(Chain& chain)
+void warn_of_geometry(Chain& chain)
 {
     const Grid& grid = chain.grid();
     for (int axis = 0; axis < 3; ++axis) {
@@ -317,6 +321,31 @@ void warn_of_thin_slab(Chain& chain)
                        " mm): the field depends on sources above and below it that were not imaged; the map keeps little contrast, and "
                        "its values are not to be trusted"));
     }
+    const auto [shortest, longest] = std::minmax_element(grid.voxel_mm.begin(), grid.voxel_mm.end());
+    if (*longest > longest_voxel * *shortest)
+        chain.warn(str("voxels of ", grid.voxel_mm[0], " x ", grid.voxel_mm[1], " x ", grid.voxel_mm[2], " mm, ",
+                       std::round(10.0 * *longest / *shortest) / 10.0,
+                       " times as long as wide: small sources are lost along their length, and values depend on how the slices lie; acquire "
+                       "voxels of equal sides"));
+}
+
+void warn_of_cut_mask(Chain& chain, const Mask& mask)
+{
+    int sides = 0;
+    double largest_cut = 0.0;
+    for (const std::vector<std::size_t>& areas : numerics::cross_sections(mask)) {
+        if (areas.size() < few_slices) continue;  // a word is said of it already
+        const auto largest = static_cast<double>(*std::max_element(areas.begin(), areas.end()));
+        for (const std::size_t outermost : {areas.front(), areas.back()}) {
+            const double cut = static_cast<double>(outermost) / largest;
+            sides += cut > cut_cross_section ? 1 : 0;
+            largest_cut = std::max(largest_cut, cut);
+        }
+    }
+    if (sides > 0)
+        chain.warn(str("the mask is cut off by the border of the volume on ", sides, " of its 6 sides (by up to ", percent(largest_cut),
+                       " of its largest cross-section): the sources beyond are unknown, and values near those sides are not to be trusted; "
+                       "acquire the whole object"));
 }
 
 void check_echoes(Chain& chain)
@@ -332,7 +361,7 @@ void check_echoes(Chain& chain)
     take_out_empty_echoes(chain, counts);
     take_out_noise(chain);
     warn_of_missing_parts(chain);
-    warn_of_thin_slab(chain);
+    warn_of_geometry(chain);
 }
 
 void warn_of_implausible_field(Chain& chain, const VolumeF& field_ppm, const Mask& mask, double usual_ppm)

@@ -10,8 +10,11 @@ namespace qsmpi::pipeline {
 /// @throws InputError where two echoes hold the same phase
 void check_echoes(Chain& chain);
 
-/// Warns of a field of view of a few slices, along any axis.
-void warn_of_thin_slab(Chain& chain);
+/// Warns of a field of view of a few slices, along any axis, and of voxels much longer than wide.
+void warn_of_geometry(Chain& chain);
+
+/// Warns of a mask that ends where the volume does with much of its cross-section: the object goes on beyond it.
+void warn_of_cut_mask(Chain& chain, const Mask& mask);
 
 /// Warns of a field [ppm] whose standard deviation inside the mask exceeds the usual: another unit, most likely.
 void warn_of_implausible_field(Chain& chain, const VolumeF& field_ppm, const Mask& mask, double usual_ppm);

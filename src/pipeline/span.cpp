@@ -135,7 +135,7 @@ void fill(Chain& chain, const Span& span, SpanInput& input)
     chain.given_mask = std::make_shared<Mask>(std::move(input.mask));
     MapState& map = chain.maps.front();
     chain.stage = span.first_stage;
-    warn_of_thin_slab(chain);
+    warn_of_geometry(chain);
     warn_of_implausible_field(chain, input.field_ppm, *chain.given_mask,
                               span.from == Artifact::local_field ? usual_local_field_ppm : usual_total_field_ppm);
     // A local field is a total field without background: inversions of the total field may have it.

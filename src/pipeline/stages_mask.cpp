@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "chain.hpp"
+#include "phase_checks.hpp"
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/io/nifti.hpp"
@@ -202,6 +203,7 @@ void run_mask(Chain& chain)
             chain.warn(str(others + 1, " objects in the field of view, and the mask keeps the largest: give a mask (--mask robust, or "
                            "a file) to have them all"));
     }
+    warn_of_cut_mask(chain, *mask);
     chain.mask = std::move(mask);
     if (chain.spec.options.two_pass == "on") make_reliable_mask(chain, n);
 }

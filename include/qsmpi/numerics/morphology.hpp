@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -32,5 +33,7 @@ struct Components {
 /// The largest 6-connected component (ties: first in scan order); empty stays empty.
 [[nodiscard]] Mask largest_component(const Mask& mask);
 [[nodiscard]] std::size_t count(const Mask& mask);
+/// Voxels of the mask in each plane across each axis.
+[[nodiscard]] std::array<std::vector<std::size_t>, 3> cross_sections(const Mask& mask);
 
 }  // namespace qsmpi::numerics

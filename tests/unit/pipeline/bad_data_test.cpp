@@ -285,6 +285,20 @@ TEST_F(BadData, ThinSlabsGiveAMapAndAWarning)
     }
 }
 
+TEST_F(BadData, AnObjectThatGoesOnBeyondTheVolumeIsSaidTo)
+{
+    TinyScanOptions options;
+    options.dims = {32, 30, 20};
+    options.head = [](const Vec3& r) { return std::hypot(r[0], r[1]) < TinyScan::head_radius_mm; };  // as high as the volume
+    const TinyScan cylinder(options);
+    JobSpec spec = cylinder.job();
+    spec.options.mask = "robust";
+    expect_map(spec, "cut off by the border of the volume on 2 of its 6 sides");
+
+    const TinyScan ball;
+    EXPECT_THAT(run(ball.job()).warnings, Not(Contains(HasSubstr("cut off"))));
+}
+
 TEST_F(BadData, FineVoxelsInThickSlicesWork)
 {
     const TinyScan scan({.dims = {132, 132, 10}, .voxel_mm = {0.2, 0.2, 3.0}});
@@ -292,6 +306,7 @@ TEST_F(BadData, FineVoxelsInThickSlicesWork)
     spec.options.background_radius_mm = 8.0;  // at least 1.5 voxels along every axis
     const JobResult result = run(spec);
     EXPECT_EQ(result.state, "done") << result.message;
+    EXPECT_THAT(result.warnings, Contains(HasSubstr("voxels of 0.2 x 0.2 x 3 mm, 15 times as long as wide")));
     EXPECT_GT(contrast(spec), 0.25);  // a ball of three slices with a rim that is hardly trusted: 0.29 measured
 }
 
