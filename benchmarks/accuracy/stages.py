@@ -38,7 +38,7 @@ TITLES = {
     "bfr": "Background removal, from the true total field: error of the local field",
     "dipole": "Inversion of the true local field",
     "bfr+dipole": "Background removal and inversion, from the true total field",
-    "end-to-end": "Presets, from phase to susceptibility",
+    "end-to-end": "Presets, from phase to susceptibility, in the true mask (presets that differ by their mask alone are left out)",
 }
 TRUTH = {"field": "fieldppm", "bfr": "localppm", "dipole": "Chimap", "bfr+dipole": "Chimap", "end-to-end": "Chimap"}
 WINDOW_PPM = {"field": 1.0, "bfr": 0.05, "dipole": 0.1, "bfr+dipole": 0.1, "end-to-end": 0.1}
@@ -86,8 +86,10 @@ def methods(qsmpi):
 
 
 def presets(qsmpi):
+    """Their names, less those that differ from the default by the mask alone: it is given here."""
     text = subprocess.run([qsmpi, "presets"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    return re.findall(r"^(\S+)$", text, re.M)
+    blocks = re.findall(r"^(\S+)\n((?: .*\n?)*)", text, re.M)
+    return [name for name, rest in blocks if name == "default" or re.search(r"^ +--(?!mask)", rest, re.M)]
 
 
 def rows_of(group, qsmpi):
