@@ -73,6 +73,45 @@ Block measure(const VolumeF& phase, const VolumeF* magnitude, const Dims& first)
     return block;
 }
 
+constexpr float half_turn = pi_f + 1e-3f;
+
+/// Part of the steps between neighbours inside the mask for which is_so(voxel, neighbour).
+template <typename Predicate>
+double part_of_steps(const Mask& mask, Predicate&& is_so)
+{
+    struct Steps {
+        std::size_t n = 0, so = 0;
+        Steps& operator+=(const Steps& other)
+        {
+            n += other.n;
+            so += other.so;
+            return *this;
+        }
+    };
+    const Dims& d = mask.dims();
+    std::vector<Steps> slices(d.nz);
+    parallel::for_each(d.nz, [&](std::size_t z) {
+        Steps s;
+        const auto look = [&](std::size_t v, std::size_t w) {
+            if (mask[v] == 0 || mask[w] == 0) return;
+            ++s.n;
+            s.so += is_so(v, w) ? 1 : 0;
+        };
+        for (std::size_t y = 0; y < d.ny; ++y) {
+            for (std::size_t x = 0; x < d.nx; ++x) {
+                const std::size_t v = d.index(x, y, z);
+                if (x + 1 < d.nx) look(v, v + 1);
+                if (y + 1 < d.ny) look(v, v + d.nx);
+                if (z + 1 < d.nz) look(v, v + d.nx * d.ny);
+            }
+        }
+        slices[z] = s;
+    });
+    Steps total;
+    for (const Steps& s : slices) total += s;
+    return total.n == 0 ? 0.0 : static_cast<double>(total.so) / static_cast<double>(total.n);
+}
+
 }  // namespace
 
 Coherence coherence(const VolumeF& wrapped_phase_rad, const VolumeF* magnitude)
@@ -108,37 +147,20 @@ Coherence coherence(const VolumeF& wrapped_phase_rad, const VolumeF* magnitude)
 double broken_steps(const VolumeF& unwrapped_phase_rad, const Mask& mask)
 {
     require_same_grid(unwrapped_phase_rad, mask, "broken_steps: phase and mask");
-    struct Steps {
-        std::size_t n = 0, broken = 0;
-        Steps& operator+=(const Steps& other)
-        {
-            n += other.n;
-            broken += other.broken;
-            return *this;
-        }
-    };
-    const Dims& d = mask.dims();
-    std::vector<Steps> slices(d.nz);
-    parallel::for_each(d.nz, [&](std::size_t z) {
-        Steps s;
-        const auto look = [&](std::size_t v, std::size_t w) {
-            if (mask[v] == 0 || mask[w] == 0) return;
-            ++s.n;
-            s.broken += std::abs(unwrapped_phase_rad[v] - unwrapped_phase_rad[w]) > pi_f + 1e-3f ? 1 : 0;
-        };
-        for (std::size_t y = 0; y < d.ny; ++y) {
-            for (std::size_t x = 0; x < d.nx; ++x) {
-                const std::size_t v = d.index(x, y, z);
-                if (x + 1 < d.nx) look(v, v + 1);
-                if (y + 1 < d.ny) look(v, v + d.nx);
-                if (z + 1 < d.nz) look(v, v + d.nx * d.ny);
-            }
-        }
-        slices[z] = s;
+    return part_of_steps(mask, [&](std::size_t v, std::size_t w) {
+        return std::abs(unwrapped_phase_rad[v] - unwrapped_phase_rad[w]) > half_turn;
     });
-    Steps total;
-    for (const Steps& s : slices) total += s;
-    return total.n == 0 ? 0.0 : static_cast<double>(total.broken) / static_cast<double>(total.n);
+}
+
+double contradicting_steps(const VolumeF& wrapped_phase_rad, const VolumeF& guide_rad, float factor,
+                           const Mask& mask)
+{
+    require_same_grid(wrapped_phase_rad, guide_rad, "contradicting_steps: phase and guide");
+    require_same_grid(wrapped_phase_rad, mask, "contradicting_steps: phase and mask");
+    return part_of_steps(mask, [&](std::size_t v, std::size_t w) {
+        const float step = wrap(wrapped_phase_rad[v] - wrapped_phase_rad[w]);
+        return std::abs(step - factor * wrap(guide_rad[v] - guide_rad[w])) > half_turn;
+    });
 }
 
 double teeth(const VolumeF& image)

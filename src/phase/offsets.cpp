@@ -10,6 +10,7 @@
 #include "fast_math.hpp"
 #include "offset_common.hpp"
 #include "qsmpi/core/parallel.hpp"
+#include "qsmpi/phase/checks.hpp"
 #include "qsmpi/phase/romeo.hpp"
 #include "wrap.hpp"
 
@@ -43,29 +44,67 @@ std::array<std::size_t, 2> most_complete_pair(std::span<const VolumeF> magnitude
     return {complete[0], complete[1]};
 }
 
-/// Phase evolution between the echoes of the pair, unwrapped inside the mask; its global number of turns
-/// follows from the other echoes if they tell, else it is the one with the median within half a turn of 0 (a
-/// shimmed scanner).
-VolumeF unwrapped_evolution(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
-                            std::span<const double> echo_times_s, const std::array<std::size_t, 2>& pair,
-                            const Mask& mask)
+/// Phase evolution between the echoes of the pair inside the mask, unwrapped, its global number of turns open.
+struct Evolution {
+    VolumeF theta;
+    StepWraps wraps = StepWraps::own;
+    double steep_steps = 0.0;
+};
+
+Evolution unwrap_evolution(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
+                           std::span<const double> echo_times_s, const std::array<std::size_t, 2>& pair,
+                           const Mask& mask)
 {
-    const Grid& grid = phase[0].grid();
+    // A wrong turn of the step turns the offset by 1 / ratio: smoothing outvotes what is far from 0, a third and more.
+    constexpr float most_outvoted = 3.0f;
+    constexpr double most_steep = 0.01, least_gain = 0.5;
+    // From here on the turns that the first echo predicts are drawn by lot.
+    constexpr double most_broken = 0.3;
     const auto [first, second] = pair;
-    VolumeF difference(grid);
-    parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
+    VolumeF difference(mask.grid());
+    parallel::for_blocks(difference.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t v = begin; v < end; ++v) difference[v] = wrap(phase[second][v] - phase[first][v]);
     });
-    VolumeF theta = unwrap_romeo(
-        difference, {.magnitude = magnitude.empty() ? nullptr : &magnitude[second], .mask = &mask});
+    const auto unwrapped = [&](const VolumeF& wrapped, std::size_t i_echo) {
+        return unwrap_romeo(wrapped, {.magnitude = magnitude.empty() ? nullptr : &magnitude[i_echo], .mask = &mask});
+    };
+    const auto ratio = static_cast<float>(1.0 / factor_of(echo_times_s, pair));
+    Evolution result;
+    if (ratio > most_outvoted) result.steep_steps = contradicting_steps(difference, phase[first], ratio, mask);
+    if (result.steep_steps > most_steep) {
+        VolumeF guide = unwrapped(phase[first], first);
+        VolumeF rest(mask.grid());
+        parallel::for_blocks(rest.size(), [&](std::size_t begin, std::size_t end) {
+            for (std::size_t v = begin; v < end; ++v) rest[v] = wrap(difference[v] - ratio * guide[v]);
+        });
+        rest = unwrapped(rest, second);
+        const double broken = broken_steps(rest, mask);
+        // If echo 1 does not help, the steps are noise rather than steep.
+        if (broken < least_gain * result.steep_steps)
+            result.wraps = broken <= most_broken ? StepWraps::from_first : StepWraps::unknown;
+        if (result.wraps == StepWraps::from_first) {
+            for (std::size_t v = 0; v < rest.size(); ++v) rest[v] += ratio * guide[v];
+            result.theta = std::move(rest);
+            return result;
+        }
+    }
+    result.theta = unwrapped(difference, second);
+    return result;
+}
 
+/// Turns to add to the evolution, as the other echoes tell; 0 if they do not: its median is within half a turn of 0
+/// then (a shimmed scanner).
+int missing_turns(const VolumeF& theta, std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
+                  std::span<const double> echo_times_s, const std::array<std::size_t, 2>& pair, const Mask& mask)
+{
+    const auto [first, second] = pair;
     std::vector<double> ratios;
     for (const double t : echo_times_s)
         ratios.push_back((t - echo_times_s[first]) / (echo_times_s[second] - echo_times_s[first]));
-    if (!tells_aliases_apart(ratios)) return theta;
+    if (!tells_aliases_apart(ratios)) return 0;
     constexpr std::size_t stride = 7;  // some ten thousand voxels are plenty for one number
     const auto evidence =
-        parallel::sum_blocks<AliasEvidence>(grid.size(), [&](std::size_t begin, std::size_t end) {
+        parallel::sum_blocks<AliasEvidence>(theta.size(), [&](std::size_t begin, std::size_t end) {
             AliasEvidence e;
             for (std::size_t v = begin; v < end; v += stride) {
                 if (!mask[v]) continue;
@@ -77,11 +116,7 @@ VolumeF unwrapped_evolution(std::span<const VolumeF> phase, std::span<const Volu
             }
             return e;
         });
-    const int turns = evidence.best_turns(ratios, 0);
-    if (turns != 0) {
-        for (float& t : theta) t += two_pi_f * static_cast<float>(turns);
-    }
-    return theta;
+    return evidence.best_turns(ratios, 0);
 }
 
 }  // namespace
@@ -101,8 +136,8 @@ OffsetPlan plan_offset(std::span<const VolumeF> magnitude, std::span<const doubl
     return plan;
 }
 
-VolumeF remove_offset(std::span<VolumeF> phase_rad, std::span<const VolumeF> magnitude,
-                      std::span<const double> echo_times_s, const OffsetOptions& options)
+RemovedOffset remove_offset(std::span<VolumeF> phase_rad, std::span<const VolumeF> magnitude,
+                            std::span<const double> echo_times_s, const OffsetOptions& options)
 {
     check_offset_input("remove_offset", phase_rad, magnitude, echo_times_s, 2);
     require(options.smoothing_sigma_mm > 0.0,
@@ -117,17 +152,21 @@ VolumeF remove_offset(std::span<VolumeF> phase_rad, std::span<const VolumeF> mag
     // matter; otherwise each wrong turn would enter m times, so only the largest connected part of the signal
     // is trusted.
     std::optional<Mask> mask;
-    VolumeF evolution;
+    Evolution evolution;
     const bool whole = plan.method == OffsetMethod::aspire;
     if (!whole) {
         mask = signal_mask(phase_rad, magnitude, first, second);
-        evolution = unwrapped_evolution(phase_rad, magnitude, echo_times_s, plan.echoes, *mask);
+        evolution = unwrap_evolution(phase_rad, magnitude, echo_times_s, plan.echoes, *mask);
+        const int turns = missing_turns(evolution.theta, phase_rad, magnitude, echo_times_s, plan.echoes, *mask);
+        if (turns != 0) {
+            for (float& t : evolution.theta) t += two_pi_f * static_cast<float>(turns);
+        }
     }
     const auto factor = static_cast<float>(whole ? std::round(m) : m);
     VolumeF real(grid), imaginary(grid);
     parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t v = begin; v < end; ++v) {
-            const float step = whole ? phase_rad[second][v] - phase_rad[first][v] : evolution[v];
+            const float step = whole ? phase_rad[second][v] - phase_rad[first][v] : evolution.theta[v];
             const float offset = phase_rad[first][v] - factor * step;
             const bool used = std::isfinite(offset) && (whole || (*mask)[v] != 0);
             const float weight = used ? pair_weight(magnitude, first, second, v) : 0.0f;
@@ -136,14 +175,14 @@ VolumeF remove_offset(std::span<VolumeF> phase_rad, std::span<const VolumeF> mag
             imaginary[v] = used ? weight * sine : 0.0f;
         }
     });
-    evolution = VolumeF();
+    evolution.theta = VolumeF();
     VolumeF offset = smoothed_argument(real, imaginary, options.smoothing_sigma_mm);
     for (VolumeF& phase : phase_rad) {
         parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
             for (std::size_t v = begin; v < end; ++v) phase[v] = wrap_half_open(phase[v] - offset[v]);
         });
     }
-    return offset;
+    return {std::move(offset), evolution.wraps, evolution.steep_steps};
 }
 
 }  // namespace qsmpi::phase

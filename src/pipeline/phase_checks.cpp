@@ -364,6 +364,19 @@ void check_echoes(Chain& chain)
     warn_of_geometry(chain);
 }
 
+void warn_of_steep_steps(Chain& chain, std::size_t first, std::size_t second, const phase::RemovedOffset& removed)
+{
+    if (removed.wraps == phase::StepWraps::own) return;
+    const std::string remedy = removed.wraps == phase::StepWraps::from_first
+                                   ? str("its wraps are those that echo ", chain.used_echoes[first],
+                                         " predicts; echoes closer in time tell more")
+                                   : str("its wraps are in doubt, and so is the map; use --n-echoes ", first + 1);
+    chain.warn(str("between echoes ", chain.used_echoes[first], " and ", chain.used_echoes[second], ", ",
+                   std::round(1e4 * (chain.used_times_s[second] - chain.used_times_s[first])) / 10.0,
+                   " ms apart, the phase changes by more than half a turn from voxel to voxel in ",
+                   percent(removed.steep_steps), " of the steps: ", remedy));
+}
+
 void warn_of_implausible_field(Chain& chain, const VolumeF& field_ppm, const Mask& mask, double usual_ppm)
 {
     const double std_ppm = numerics::std_inside(field_ppm, mask);

@@ -1,5 +1,6 @@
 #pragma once
 #include "chain.hpp"
+#include "qsmpi/phase/offsets.hpp"
 
 namespace qsmpi::pipeline {
 
@@ -15,6 +16,10 @@ void warn_of_geometry(Chain& chain);
 
 /// Warns of a mask that ends where the volume does with much of its cross-section: the object goes on beyond it.
 void warn_of_cut_mask(Chain& chain, const Mask& mask);
+
+/// Warns of two echoes, by index, so far apart that the step between them could not be unwrapped by itself when the
+/// coil offset was removed.
+void warn_of_steep_steps(Chain& chain, std::size_t first, std::size_t second, const phase::RemovedOffset& removed);
 
 /// Warns of a field [ppm] whose standard deviation inside the mask exceeds the usual: another unit, most likely.
 void warn_of_implausible_field(Chain& chain, const VolumeF& field_ppm, const Mask& mask, double usual_ppm);

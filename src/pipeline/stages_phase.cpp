@@ -97,12 +97,15 @@ void remove_coil_offset(Chain& chain)
                         : o.offset_method == "mcpc3ds" ? phase::OffsetMethod::mcpc3ds
                                                        : phase::OffsetMethod::automatic;
     const phase::OffsetPlan plan = phase::plan_offset(chain.magnitude, chain.used_times_s, method);
-    static_cast<void>(phase::remove_offset(chain.phase_rad, chain.magnitude, chain.used_times_s,
-                                           {.smoothing_sigma_mm = o.offset_sigma_mm, .method = plan.method}));
+    const auto [first, second] = plan.echoes;
+    const phase::RemovedOffset removed =
+        phase::remove_offset(chain.phase_rad, chain.magnitude, chain.used_times_s,
+                             {.smoothing_sigma_mm = o.offset_sigma_mm, .method = plan.method});
+    warn_of_steep_steps(chain, first, second, removed);
     const bool by_aspire = plan.method == phase::OffsetMethod::aspire;
     chain.note("offset_method", by_aspire ? aspire_method : mcpc3ds_method);
     chain.note_used("offset_method", by_aspire ? "aspire" : "mcpc3ds");
-    chain.note("offset_echoes", {chain.used_echoes[plan.echoes[0]], chain.used_echoes[plan.echoes[1]]});
+    chain.note("offset_echoes", {chain.used_echoes[first], chain.used_echoes[second]});
 }
 
 // Voxels worth unwrapping: the head with some margin and without holes and the given mask, or all (empty mask).

@@ -28,6 +28,13 @@ struct Coherence {
 /// @throws InputError if the grids differ
 [[nodiscard]] double broken_steps(const VolumeF& unwrapped_phase_rad, const Mask& mask);
 
+/// Part of the steps between neighbours inside the mask where the wrapped step of a phase is not within half a turn
+/// of `factor` times that of a guide, which should predict it but for something smooth: the phase turns by more than
+/// half a turn from voxel to voxel there (or the guide does, or there is noise), so that it cannot be unwrapped alone.
+/// @throws InputError if the grids differ
+[[nodiscard]] double contradicting_steps(const VolumeF& wrapped_phase_rad, const VolumeF& guide_rad, float factor,
+                                         const Mask& mask);
+
 /// Part of the voxels that lie above, or below, both neighbours along the first axis by more than 0.4 of the image's
 /// range (between its quantiles of 1 and 99 %). Phase of air is at random between both ends and has 14 %; a magnitude
 /// has edges, but no such teeth.

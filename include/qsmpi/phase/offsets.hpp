@@ -26,6 +26,21 @@ struct OffsetPlan {
     std::array<std::size_t, 2> echoes{0, 1};      ///< indices of the two echoes that tell the offset
 };
 
+/// How the wraps of the step between the two echoes became known.
+enum class StepWraps {
+    own,         ///< the step was unwrapped by itself, or its wraps do not matter (ASPIRE)
+    from_first,  ///< from the first of the two echoes: the step alone is too steep
+    unknown      ///< too steep, and the first echo too noisy to tell: unwrapped by itself all the same
+};
+
+/// What remove_offset() has done.
+struct RemovedOffset {
+    VolumeF offset_rad;  ///< smoothed, any multiple of 2 pi apart
+    StepWraps wraps = StepWraps::own;
+    double steep_steps = 0.0;  ///< contradicting_steps() of the step between the echoes and the first of
+                               ///< them; 0 where wrong turns would be outvoted
+};
+
 /// The first two echoes tell the offset, but none that misses (magnitude 0 or not finite) in a tenth more
 /// voxels than the most complete one.
 /// @throws InputError as remove_offset()
@@ -38,18 +53,20 @@ struct OffsetPlan {
 ///
 /// The offset is smoothed about its mean slope, so that it goes on linearly where there is no signal; it is
 /// removed everywhere. Without ASPIRE timing only the largest connected part of the signal counts, because a
-/// wrong turn of phi_2 - phi_1 would enter TE1/(TE2-TE1) times.
+/// wrong turn of phi_2 - phi_1 would enter TE1/(TE2-TE1) times. Where echoes are so far apart that phi_2 - phi_1
+/// changes by more than half a turn from voxel to voxel, phi_1 is unwrapped, and then what it does not predict of
+/// phi_2 - phi_1: no more than (TE2-TE1)/TE1 times the smooth offset and noise.
 /// @param phase_rad      wrapped phase of each echo, at least 2, in the order of time; same grid
 /// @param magnitude      magnitude of each echo, or empty: weights 1
 /// @param echo_times_s   rising
-/// @return the smoothed offset [rad], any multiple of 2 pi apart
 /// @throws InputError for fewer than two echoes, echo times that do not rise, counts and grids that differ, or
 /// `aspire` with echo times that are not in that ratio
 ///
-/// Two Gaussian smoothings, and one unwrapping without ASPIRE timing; up to 24 bytes a voxel besides the
-/// echoes. Eckstein et al., Magn. Reson. Med. 79:2996-3006, 2018.
-[[nodiscard]] VolumeF remove_offset(std::span<VolumeF> phase_rad, std::span<const VolumeF> magnitude,
-                                    std::span<const double> echo_times_s, const OffsetOptions& options = {});
+/// Two Gaussian smoothings, and one to three unwrappings without ASPIRE timing; up to 32 bytes a voxel besides
+/// the echoes. Eckstein et al., Magn. Reson. Med. 79:2996-3006, 2018.
+[[nodiscard]] RemovedOffset remove_offset(std::span<VolumeF> phase_rad, std::span<const VolumeF> magnitude,
+                                          std::span<const double> echo_times_s,
+                                          const OffsetOptions& options = {});
 
 /// Removes the phase that even echoes of a bipolar readout carry against odd ones, in place. Call it before
 /// remove_offset(): g is found without regard to the offset, but until it is gone the offset cannot be known.

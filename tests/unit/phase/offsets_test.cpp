@@ -71,7 +71,7 @@ TEST_P(RemoveOffset, LeavesThePhaseOfTheFieldAlone)
     const VolumeF field_hz = field_of(grid), offset = offset_of(grid);
     Echoes e =
         simulate_echoes(field_hz, magnitude_of(grid, mask), GetParam().echo_times_s, 0.0, 0.0, &offset);
-    const VolumeF removed = remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
+    const VolumeF removed = remove_offset(e.phase_rad, e.magnitude, e.echo_times_s).offset_rad;
     for (std::size_t k = 0; k < e.phase_rad.size(); ++k) {
         // The specification asks for 0.02 rad; it bounds what smoothing a curved offset at the rim costs.
         EXPECT_LT(rms_residual(e.phase_rad[k], field_hz, e.echo_times_s[k], mask), 0.02) << "echo " << k + 1;
@@ -95,7 +95,7 @@ TEST(RemoveOffset, IsAccurateInNoiseWhereTheSignalIsGood)
     for (const std::vector<double>& times :
          {std::vector{0.004, 0.008, 0.012}, std::vector{0.004, 0.012, 0.020}}) {
         Echoes e = simulate_echoes(field_hz, magnitude_of(grid, mask), times, 4.0, 20.0, &offset);
-        const VolumeF removed = remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
+        const VolumeF removed = remove_offset(e.phase_rad, e.magnitude, e.echo_times_s).offset_rad;
         EXPECT_LT(rms_residual(removed, offset, 1.0 / units::two_pi, mask), 0.02);
     }
 }
@@ -113,7 +113,7 @@ TEST(RemoveOffset, ExtrapolatesBeyondTheSignal)
     const VolumeF field_hz = field_of(grid);
     const VolumeF offset = from_function(grid, [](const Vec3& r) { return 0.5 + 0.1 * r[0] - 0.05 * r[1]; });
     Echoes e = simulate_echoes(field_hz, magnitude_of(grid, inside), {0.004, 0.012}, 0.0, 0.0, &offset);
-    const VolumeF removed = remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
+    const VolumeF removed = remove_offset(e.phase_rad, e.magnitude, e.echo_times_s).offset_rad;
     EXPECT_LT(rms_residual(removed, offset, 1.0 / units::two_pi, shell), 0.1);
     EXPECT_TRUE(all_finite(removed));
 }
@@ -125,7 +125,7 @@ TEST(RemoveOffset, WorksWithoutMagnitudeAndWithNaN)
     const VolumeF field_hz = field_of(grid), offset = offset_of(grid);
     Echoes e = simulate_echoes(field_hz, VolumeF(grid, 1.0f), {0.005, 0.012}, 0.0, 0.0, &offset);
     e.phase_rad[0](0, 0, 0) = std::nanf("");
-    const VolumeF removed = remove_offset(e.phase_rad, {}, e.echo_times_s);
+    const VolumeF removed = remove_offset(e.phase_rad, {}, e.echo_times_s).offset_rad;
     EXPECT_TRUE(all_finite(removed));
     EXPECT_LT(rms_residual(e.phase_rad[1], field_hz, 0.012, mask), 0.02);
 }
@@ -160,7 +160,7 @@ TEST(RemoveOffset, BothMethodsAgreeWhereBothWork)
         std::vector<VolumeF> phase;
         for (const VolumeF& p : e.phase_rad) phase.push_back(p.clone());
         removed[method == OffsetMethod::aspire ? 1 : 0] =
-            remove_offset(phase, e.magnitude, e.echo_times_s, {.method = method});
+            remove_offset(phase, e.magnitude, e.echo_times_s, {.method = method}).offset_rad;
     }
     EXPECT_LT(rms_residual(removed[0], removed[1], 1.0 / units::two_pi, mask), 1e-3);
 }
@@ -176,6 +176,37 @@ TEST(RemoveOffset, LeavesOutAnEchoThatIsMissingInPart)
     (void)remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
     for (const std::size_t k : {1, 2})
         EXPECT_LT(rms_residual(e.phase_rad[k], field_hz, e.echo_times_s[k], mask), 0.02) << "echo " << k + 1;
+}
+
+/// field_of(), so many times as steep: up to 11 Hz from voxel to voxel for 1, at the rim of ball_mask(grid, 17.0).
+VolumeF steep_field(const Grid& grid, float factor)
+{
+    VolumeF field_hz = field_of(grid);
+    for (float& f : field_hz) f *= factor;
+    return field_hz;
+}
+
+TEST(RemoveOffset, FollowsTheFirstEchoWhereTheStepToTheNextIsTooSteep)
+{
+    // 1.3 turns from voxel to voxel over 30 ms, 0.17 over 4 ms.
+    const Grid grid = grid_of(42, 39, 40);
+    const Mask mask = ball_mask(grid, 17.0);
+    const VolumeF field_hz = steep_field(grid, 4.0f), offset = offset_of(grid);
+    Echoes e = simulate_echoes(field_hz, magnitude_of(grid, mask), {0.004, 0.034, 0.0641}, 1.0, 0.0, &offset);
+    const RemovedOffset removed = remove_offset(e.phase_rad, e.magnitude, e.echo_times_s);
+    EXPECT_EQ(removed.wraps, StepWraps::from_first);
+    EXPECT_GT(removed.steep_steps, 0.01);
+    EXPECT_LT(rms_residual(removed.offset_rad, offset, 1.0 / units::two_pi, mask), 0.02);
+}
+
+TEST(RemoveOffset, SaysWhenNoEchoTellsTheWraps)
+{
+    // The phase of the first echo has 0.3 rad of noise, 4.5 rad in what it predicts of the step over 60 ms.
+    const Grid grid = grid_of(42, 39, 40);
+    const Mask mask = ball_mask(grid, 17.0);
+    const VolumeF field_hz = steep_field(grid, 4.0f), offset = offset_of(grid);
+    Echoes e = simulate_echoes(field_hz, magnitude_of(grid, mask), {0.004, 0.064}, 30.0, 0.0, &offset);
+    EXPECT_EQ(remove_offset(e.phase_rad, e.magnitude, e.echo_times_s).wraps, StepWraps::unknown);
 }
 
 TEST(RemoveOffset, RefusesAspireWithoutItsTiming)

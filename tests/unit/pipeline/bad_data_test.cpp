@@ -269,6 +269,20 @@ TEST_F(BadData, ASteepFieldIsSaidToBeBeyondUnwrapping)
     expect_map(scan.job(), "more than half a turn");
 }
 
+TEST_F(BadData, LaterEchoesFollowTheFirstWhereTheyAreTooFarApart)
+{
+    // Up to 0.2 turns from voxel to voxel at the first echo, 1.5 over the 30 ms to the next.
+    TinyScanOptions options;
+    options.more_field_ppm = [](const Vec3& r) { return 0.03 * r[0] * r[1]; };
+    const TinyScan close(options);
+    const JobSpec good = close.job();
+    ASSERT_EQ(run(good).state, "done");
+    options.echo_spacing_s = 0.030;
+    const TinyScan far(options);
+    expect_map(far.job(), "its wraps are those that echo 1 predicts");
+    EXPECT_NEAR(contrast(far.job()), contrast(good), 0.1);
+}
+
 TEST_F(BadData, ThinSlabsGiveAMapAndAWarning)
 {
     for (const std::size_t n_slices : {1u, 2u}) {
