@@ -170,7 +170,7 @@ double teeth(const VolumeF& image)
     for (std::size_t v = 0; v < image.size(); v += stride) sample.push_back(image[v]);
     const double low = numerics::quantile(sample, 0.01), high = numerics::quantile(sample, 0.99);
     if (!(high > low)) return 0.0;
-    const auto limit = static_cast<float>(0.4 * (high - low));
+    const auto limit = static_cast<float>(0.4 * (std::max(high, 0.0) - std::min(low, 0.0)));
     const Dims& d = image.dims();
     const std::size_t rows = d.ny * d.nz, row_stride = rows > 64 ? stride : 1;
     std::size_t n = 0, found = 0;

@@ -36,8 +36,8 @@ struct Coherence {
                                          const Mask& mask);
 
 /// Part of the voxels that lie above, or below, both neighbours along the first axis by more than 0.4 of the image's
-/// range (between its quantiles of 1 and 99 %). Phase of air is at random between both ends and has 14 %; a magnitude
-/// has edges, but no such teeth.
+/// range (its quantiles of 1 and 99 % and 0, which is in the range of every magnitude: that of a flat one is not its
+/// noise). Phase of air is at random between both ends and has 14 %; a magnitude has edges, but no such teeth.
 [[nodiscard]] double teeth(const VolumeF& image);
 
 }  // namespace qsmpi::phase

@@ -96,6 +96,12 @@ TEST(Teeth, AreThoseOfPhaseNotOfMagnitude)
     const Echoes air = echo_of(VolumeF(grid, 0.0f), VolumeF(grid, 0.0f), 1.0);
     EXPECT_NEAR(teeth(air.phase_rad[0]), 0.144, 0.02);
     EXPECT_EQ(teeth(VolumeF(grid, 2.0f)), 0.0);
+    // The range of a flat magnitude is not its noise; that of phase as unsigned numbers is all of it.
+    VolumeF flat = noise(grid, 3.0, 5), numbers = air.phase_rad[0].clone();
+    for (float& m : flat) m += 100.0f;
+    for (float& p : numbers) p = 2048.0f + 650.0f * p;
+    EXPECT_EQ(teeth(flat), 0.0);
+    EXPECT_NEAR(teeth(numbers), 0.144, 0.02);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Scans that are not what they should be: each ends in a map with a warning or in a clear refusal, never in NaN.
 #include <cmath>
+#include <complex>
 
 #include "job_support.hpp"
 #include "qsmpi/io/nifti.hpp"
@@ -201,6 +202,19 @@ TEST_F(BadData, ExchangedMagnitudeAndPhaseAreRefused)
             exchange(phase, magnitude);
         });
     expect_refusal(positive.job(), "exchange");
+}
+
+TEST_F(BadData, AFlatMagnitudeIsNotTakenForPhase)
+{
+    // An object that fills the field of view, and magnitudes that are 1 but for round-off.
+    const TinyScan filled({.noise = 0.03, .head = [](const Vec3&) { return true; }});
+    EXPECT_EQ(run(filled.job()).state, "done");
+    const TinyScan unit({.head = [](const Vec3&) { return true; }});
+    for (const std::size_t e : {0u, 1u, 2u})
+        edit(unit, e, [](VolumeF& phase, VolumeF& magnitude) {
+            for (std::size_t i = 0; i < phase.size(); ++i) magnitude[i] = std::abs(std::polar(1.0f, phase[i]));
+        });
+    EXPECT_EQ(run(unit.job()).state, "done");
 }
 
 TEST_F(BadData, MissingPartsOfAnEchoAreLeftToTheOthers)
