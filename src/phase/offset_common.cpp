@@ -51,18 +51,21 @@ float pair_weight(std::span<const VolumeF> magnitude, std::size_t i_echo, std::s
     return std::isfinite(w) && w > 0.0f ? w : 0.0f;
 }
 
+float signal_threshold(std::span<const VolumeF> magnitude, std::size_t i_echo, std::size_t j_echo)
+{
+    if (magnitude.empty()) return 0.0f;
+    std::vector<float> sample;
+    for (std::size_t v = 0; v < magnitude[i_echo].size(); v += 17)
+        sample.push_back(pair_weight(magnitude, i_echo, j_echo, v));
+    // The weight is a product of two magnitudes: a tenth of the magnitude is a hundredth of it.
+    return 0.01f * static_cast<float>(numerics::quantile(sample, 0.95));
+}
+
 Mask signal_mask(std::span<const VolumeF> phase_rad, std::span<const VolumeF> magnitude, std::size_t i_echo,
                  std::size_t j_echo)
 {
     const Grid& grid = phase_rad[0].grid();
-    float threshold = 0.0f;
-    if (!magnitude.empty()) {
-        std::vector<float> sample;
-        for (std::size_t v = 0; v < grid.size(); v += 17)
-            sample.push_back(pair_weight(magnitude, i_echo, j_echo, v));
-        // The weight is a product of two magnitudes: a tenth of the magnitude is a hundredth of it.
-        threshold = 0.01f * static_cast<float>(numerics::quantile(sample, 0.95));
-    }
+    const float threshold = signal_threshold(magnitude, i_echo, j_echo);
     Mask mask(grid);
     parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t v = begin; v < end; ++v) {

@@ -20,6 +20,9 @@ void check_offset_input(const char* who, std::span<const VolumeF> phase_rad,
 [[nodiscard]] float pair_weight(std::span<const VolumeF> magnitude, std::size_t i_echo, std::size_t j_echo,
                                 std::size_t v);
 
+/// Product of the magnitudes of two echoes above which there is signal: that of a tenth of the 95th percentile.
+[[nodiscard]] float signal_threshold(std::span<const VolumeF> magnitude, std::size_t i_echo, std::size_t j_echo);
+
 /// Largest connected part where sqrt(m_i m_j) exceeds a tenth of its 95th percentile and both phases are
 /// finite.
 [[nodiscard]] Mask signal_mask(std::span<const VolumeF> phase_rad, std::span<const VolumeF> magnitude,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
+#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -119,6 +121,98 @@ int missing_turns(const VolumeF& theta, std::span<const VolumeF> phase, std::spa
     return evidence.best_turns(ratios, 0);
 }
 
+/// Phasor of the offset that two echoes tell, weighted by the product of their magnitudes; 0 where they do not.
+struct OffsetPhasor {
+    VolumeF real, imaginary;
+    StepWraps wraps = StepWraps::own;
+    double steep_steps = 0.0;
+};
+
+/// phi_1 - m (phi_2 - phi_1) is the phase at TE 0. With whole m (ASPIRE) wraps of the difference do not matter;
+/// otherwise each wrong turn would enter m times, so only the largest connected part of the signal is trusted.
+OffsetPhasor offset_phasor(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
+                           std::span<const double> echo_times_s, const std::array<std::size_t, 2>& pair,
+                           OffsetMethod method)
+{
+    const Grid& grid = phase[0].grid();
+    const auto [first, second] = pair;
+    const double m = factor_of(echo_times_s, pair);
+    const bool whole = method == OffsetMethod::aspire && nearly_whole(m);
+    std::optional<Mask> mask;
+    Evolution evolution;
+    if (!whole) {
+        mask = signal_mask(phase, magnitude, first, second);
+        evolution = unwrap_evolution(phase, magnitude, echo_times_s, pair, *mask);
+        const int turns = missing_turns(evolution.theta, phase, magnitude, echo_times_s, pair, *mask);
+        if (turns != 0) {
+            for (float& t : evolution.theta) t += two_pi_f * static_cast<float>(turns);
+        }
+    }
+    const auto factor = static_cast<float>(whole ? std::round(m) : m);
+    OffsetPhasor phasor{VolumeF(grid), VolumeF(grid), evolution.wraps, evolution.steep_steps};
+    parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t v = begin; v < end; ++v) {
+            const float step = whole ? phase[second][v] - phase[first][v] : evolution.theta[v];
+            const float offset = phase[first][v] - factor * step;
+            const bool used = std::isfinite(offset) && (whole || (*mask)[v] != 0);
+            const float weight = used ? pair_weight(magnitude, first, second, v) : 0.0f;
+            const auto [sine, cosine] = sin_cos(offset);
+            phasor.real[v] = used ? weight * cosine : 0.0f;
+            phasor.imaginary[v] = used ? weight * sine : 0.0f;
+        }
+    });
+    return phasor;
+}
+
+/// The first two echoes that are present at a voxel; nothing if fewer are.
+std::optional<std::array<std::size_t, 2>> first_present(std::span<const VolumeF> magnitude, std::size_t v)
+{
+    std::optional<std::size_t> first;
+    for (std::size_t k = 0; k < magnitude.size(); ++k) {
+        if (!(pair_weight(magnitude, k, k, v) > 0.0f)) continue;
+        if (first) return std::array{*first, k};
+        first = k;
+    }
+    return std::nullopt;
+}
+
+/// Where one of the pair is missing, the first two echoes that are present tell the offset. What the pair and they
+/// make of the other voxels differs by a constant, whole turns of a step times a factor, that is taken out.
+void fill_from_other_pairs(OffsetPhasor& phasor, std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
+                           std::span<const double> echo_times_s, const std::array<std::size_t, 2>& pair,
+                           OffsetMethod method)
+{
+    constexpr double least_part = 0.001;  // fewer voxels are left to smoothing
+    const auto missing = [&](std::size_t v) { return !(pair_weight(magnitude, pair[0], pair[1], v) > 0.0f); };
+    const std::size_t n = phasor.real.size();
+    std::map<std::array<std::size_t, 2>, std::vector<std::size_t>> gaps;
+    for (std::size_t v = 0; v < n; ++v) {
+        if (!missing(v)) continue;
+        if (const auto other = first_present(magnitude, v)) gaps[*other].push_back(v);
+    }
+    for (auto& [other, voxels] : gaps) {
+        const float threshold = signal_threshold(magnitude, other[0], other[1]);
+        std::erase_if(voxels, [&](std::size_t v) { return !(pair_weight(magnitude, other[0], other[1], v) > threshold); });
+        if (static_cast<double>(voxels.size()) < least_part * static_cast<double>(n)) continue;
+        const OffsetPhasor more = offset_phasor(phase, magnitude, echo_times_s, other, method);
+        const auto between = parallel::sum_blocks<std::complex<double>>(n, [&](std::size_t begin, std::size_t end) {
+            std::complex<double> sum;
+            for (std::size_t v = begin; v < end; ++v) {
+                if (missing(v)) continue;
+                sum += std::complex<double>(std::complex<float>(phasor.real[v], phasor.imaginary[v]) *
+                                            std::complex<float>(more.real[v], -more.imaginary[v]));
+            }
+            return sum;
+        });
+        const std::complex<float> turn(std::polar(1.0, std::arg(between)));
+        for (const std::size_t v : voxels) {
+            const std::complex<float> turned = turn * std::complex<float>(more.real[v], more.imaginary[v]);
+            phasor.real[v] = turned.real();
+            phasor.imaginary[v] = turned.imag();
+        }
+    }
+}
+
 }  // namespace
 
 OffsetPlan plan_offset(std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
@@ -142,47 +236,16 @@ RemovedOffset remove_offset(std::span<VolumeF> phase_rad, std::span<const Volume
     check_offset_input("remove_offset", phase_rad, magnitude, echo_times_s, 2);
     require(options.smoothing_sigma_mm > 0.0,
             str("remove_offset: smoothing ", options.smoothing_sigma_mm, " mm must be positive"));
-    const Grid& grid = phase_rad[0].grid();
-
     const OffsetPlan plan = plan_offset(magnitude, echo_times_s, options.method);
-    const auto [first, second] = plan.echoes;
-    const double m = factor_of(echo_times_s, plan.echoes);
-
-    // phi_1 - m (phi_2 - phi_1) is the phase at TE 0. With whole m (ASPIRE) wraps of the difference do not
-    // matter; otherwise each wrong turn would enter m times, so only the largest connected part of the signal
-    // is trusted.
-    std::optional<Mask> mask;
-    Evolution evolution;
-    const bool whole = plan.method == OffsetMethod::aspire;
-    if (!whole) {
-        mask = signal_mask(phase_rad, magnitude, first, second);
-        evolution = unwrap_evolution(phase_rad, magnitude, echo_times_s, plan.echoes, *mask);
-        const int turns = missing_turns(evolution.theta, phase_rad, magnitude, echo_times_s, plan.echoes, *mask);
-        if (turns != 0) {
-            for (float& t : evolution.theta) t += two_pi_f * static_cast<float>(turns);
-        }
-    }
-    const auto factor = static_cast<float>(whole ? std::round(m) : m);
-    VolumeF real(grid), imaginary(grid);
-    parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
-        for (std::size_t v = begin; v < end; ++v) {
-            const float step = whole ? phase_rad[second][v] - phase_rad[first][v] : evolution.theta[v];
-            const float offset = phase_rad[first][v] - factor * step;
-            const bool used = std::isfinite(offset) && (whole || (*mask)[v] != 0);
-            const float weight = used ? pair_weight(magnitude, first, second, v) : 0.0f;
-            const auto [sine, cosine] = sin_cos(offset);
-            real[v] = used ? weight * cosine : 0.0f;
-            imaginary[v] = used ? weight * sine : 0.0f;
-        }
-    });
-    evolution.theta = VolumeF();
-    VolumeF offset = smoothed_argument(real, imaginary, options.smoothing_sigma_mm);
+    OffsetPhasor phasor = offset_phasor(phase_rad, magnitude, echo_times_s, plan.echoes, plan.method);
+    fill_from_other_pairs(phasor, phase_rad, magnitude, echo_times_s, plan.echoes, plan.method);
+    VolumeF offset = smoothed_argument(phasor.real, phasor.imaginary, options.smoothing_sigma_mm);
     for (VolumeF& phase : phase_rad) {
-        parallel::for_blocks(grid.size(), [&](std::size_t begin, std::size_t end) {
+        parallel::for_blocks(phase.size(), [&](std::size_t begin, std::size_t end) {
             for (std::size_t v = begin; v < end; ++v) phase[v] = wrap_half_open(phase[v] - offset[v]);
         });
     }
-    return {std::move(offset), evolution.wraps, evolution.steep_steps};
+    return {std::move(offset), phasor.wraps, phasor.steep_steps};
 }
 
 }  // namespace qsmpi::phase

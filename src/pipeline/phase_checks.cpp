@@ -257,7 +257,10 @@ void warn_of_missing_parts(Chain& chain)
         const double part = static_cast<double>(missing.n[e]) / static_cast<double>(missing.any);
         if (part > missing_worth_a_word)
             chain.warn(str("echo ", chain.used_echoes[e], " is missing in ", percent(part),
-                           " of the voxels (NaN, or exactly 0): the other echoes speak for them"));
+                           " of the voxels (NaN, or exactly 0): ",
+                           n_echoes > 2 ? "the other echoes speak for them"
+                                        : "the other echo speaks for them, with a coil phase guessed from around; a mask "
+                                          "without them keeps its error out of the map"));
     }
 }
 

@@ -55,15 +55,16 @@ struct RemovedOffset {
 /// removed everywhere. Without ASPIRE timing only the largest connected part of the signal counts, because a
 /// wrong turn of phi_2 - phi_1 would enter TE1/(TE2-TE1) times. Where echoes are so far apart that phi_2 - phi_1
 /// changes by more than half a turn from voxel to voxel, phi_1 is unwrapped, and then what it does not predict of
-/// phi_2 - phi_1: no more than (TE2-TE1)/TE1 times the smooth offset and noise.
+/// phi_2 - phi_1: no more than (TE2-TE1)/TE1 times the smooth offset and noise. Where one of the two echoes is missing
+/// (magnitude 0 or not finite), the first two that are present tell the offset instead.
 /// @param phase_rad      wrapped phase of each echo, at least 2, in the order of time; same grid
 /// @param magnitude      magnitude of each echo, or empty: weights 1
 /// @param echo_times_s   rising
 /// @throws InputError for fewer than two echoes, echo times that do not rise, counts and grids that differ, or
 /// `aspire` with echo times that are not in that ratio
 ///
-/// Two Gaussian smoothings, and one to three unwrappings without ASPIRE timing; up to 32 bytes a voxel besides
-/// the echoes. Eckstein et al., Magn. Reson. Med. 79:2996-3006, 2018.
+/// Two Gaussian smoothings, and one to three unwrappings without ASPIRE timing, those again for every other pair of
+/// echoes that is needed; up to 40 bytes a voxel besides the echoes. Eckstein et al., Magn. Reson. Med. 79:2996-3006, 2018.
 [[nodiscard]] RemovedOffset remove_offset(std::span<VolumeF> phase_rad, std::span<const VolumeF> magnitude,
                                           std::span<const double> echo_times_s,
                                           const OffsetOptions& options = {});
