@@ -1,88 +1,11 @@
 // Scans that are not what they should be: each ends in a map with a warning or in a clear refusal, never in NaN.
-#include <cmath>
 #include <complex>
 
-#include "job_support.hpp"
-#include "qsmpi/io/nifti.hpp"
+#include "bad_data.hpp"
 
 namespace qsmpi::pipeline {
-namespace {
 
 using ::testing::AllOf;
-using ::testing::Contains;
-using ::testing::HasSubstr;
-using ::testing::Not;
-using test::TinyScanOptions;
-
-/// The images of one echo of a scan, edited in place.
-void edit(const TinyScan& scan, std::size_t i_echo, const std::function<void(VolumeF& phase, VolumeF& magnitude)>& change)
-{
-    const io::Echo& echo = scan.acquisition().echoes.at(i_echo);
-    const bool has_magnitude = echo.magnitude.present();
-    VolumeF phase = io::read_image(echo.phase.file).data;
-    VolumeF magnitude = has_magnitude ? io::read_image(echo.magnitude.file).data : VolumeF(phase.grid(), 1.0f);
-    change(phase, magnitude);
-    io::write_nifti(echo.phase.file, phase, scan.acquisition().geometry);
-    if (has_magnitude) io::write_nifti(echo.magnitude.file, magnitude, scan.acquisition().geometry);
-}
-
-/// Phase and magnitude of noise alone.
-void fill_with_noise(VolumeF& phase, VolumeF& magnitude, unsigned seed)
-{
-    const VolumeF re = test::noise(phase.grid(), 1.0, seed), im = test::noise(phase.grid(), 1.0, seed + 100);
-    for (std::size_t i = 0; i < phase.size(); ++i) {
-        phase[i] = std::atan2(im[i], re[i]);
-        magnitude[i] = std::hypot(re[i], im[i]);
-    }
-}
-
-class BadData : public Job {
-protected:
-    /// Runs the job; every image that it publishes is finite.
-    static JobResult run(const JobSpec& spec)
-    {
-        JobResult result = run_job(spec);
-        for (const std::string& file : result.outputs) {
-            if (!file.ends_with(".nii.gz")) continue;
-            EXPECT_TRUE(test::all_finite(io::read_image(spec.output_dir / file).data)) << file;
-        }
-        EXPECT_EQ(result.outputs.empty(), result.state == "failed");
-        return result;
-    }
-
-    /// The job gives a map and says why it may be bad.
-    static void expect_map(const JobSpec& spec, const char* warning)
-    {
-        const JobResult result = run(spec);
-        EXPECT_EQ(result.state, "done") << result.message;
-        EXPECT_THAT(result.warnings, Contains(HasSubstr(warning)));
-    }
-
-    static void expect_refusal(const JobSpec& spec, const char* message)
-    {
-        const JobResult result = run(spec);
-        EXPECT_EQ(result.state, "failed");
-        EXPECT_THAT(result.message, HasSubstr(message));
-    }
-
-    /// Contrast of the ball against the tissue around it in the published map, as a part of the true one.
-    static double contrast(const JobSpec& spec)
-    {
-        const VolumeF chi = io::read_image(image_of(spec, "Chimap")).data;
-        double ball = 0, n_ball = 0, tissue = 0, n_tissue = 0;
-        for (std::size_t i = 0; i < chi.size(); ++i) {
-            const std::size_t x = i % chi.dims().nx, y = i / chi.dims().nx % chi.dims().ny, z = i / (chi.dims().nx * chi.dims().ny);
-            const Vec3 r = test::position_mm(chi.grid(), x, y, z);
-            const double d = std::hypot(r[0], r[1], r[2]);
-            if (d < TinyScan::ball_radius_mm - 1.0) ball += static_cast<double>(chi[i]), n_ball += 1;
-            if (d > TinyScan::ball_radius_mm + 1.0 && d < TinyScan::head_radius_mm - 4.0)
-                tissue += static_cast<double>(chi[i]), n_tissue += 1;
-        }
-        return (ball / n_ball - tissue / n_tissue) / TinyScan::dchi_ppm;
-    }
-};
-
-}  // namespace
 
 TEST_F(BadData, AnEchoOfZerosGetsNoWeight)
 {
@@ -273,111 +196,6 @@ TEST_F(BadData, WithoutMagnitudeMissingPartsAreFoundInThePhase)
     EXPECT_THAT(result.warnings, AllOf(Contains(HasSubstr("no magnitude")), Contains(HasSubstr("echo 1 is missing in"))));
 }
 
-TEST_F(BadData, ASteepFieldIsSaidToBeBeyondUnwrapping)
-{
-    // 15 Hz a voxel squared: towards the rim 0.8 turns from voxel to voxel at the first echo, 9 at the last.
-    TinyScanOptions options;
-    options.echo_spacing_s = 0.02;
-    options.more_field_ppm = [](const Vec3& r) { return 0.12 * r[0] * r[1]; };
-    const TinyScan scan(options);
-    expect_map(scan.job(), "more than half a turn");
-}
-
-TEST_F(BadData, LaterEchoesFollowTheFirstWhereTheyAreTooFarApart)
-{
-    // Up to 0.2 turns from voxel to voxel at the first echo, 1.5 over the 30 ms to the next.
-    TinyScanOptions options;
-    options.more_field_ppm = [](const Vec3& r) { return 0.03 * r[0] * r[1]; };
-    const TinyScan close(options);
-    const JobSpec good = close.job();
-    ASSERT_EQ(run(good).state, "done");
-    options.echo_spacing_s = 0.030;
-    const TinyScan far(options);
-    expect_map(far.job(), "its wraps are those that echo 1 predicts");
-    EXPECT_NEAR(contrast(far.job()), contrast(good), 0.1);
-}
-
-TEST_F(BadData, ThinSlabsGiveAMapAndAWarning)
-{
-    for (const std::size_t n_slices : {1u, 2u}) {
-        const TinyScan scan({.dims = {32, 30, n_slices}});
-        const JobResult result = run(scan.job());
-        if (result.state == "failed")
-            EXPECT_THAT(result.message, HasSubstr("mask")) << "a ball finds no room in a slice: a refusal that says so";
-        else
-            EXPECT_THAT(result.warnings, Contains(HasSubstr("a slab of")));
-        JobSpec spec = scan.job();
-        spec.options = {};
-        spec.output_dir = scan.folder() / "defaults";
-        expect_map(spec, "a slab of");
-    }
-}
-
-TEST_F(BadData, AnObjectThatGoesOnBeyondTheVolumeIsSaidTo)
-{
-    TinyScanOptions options;
-    options.dims = {32, 30, 20};
-    options.head = [](const Vec3& r) { return std::hypot(r[0], r[1]) < TinyScan::head_radius_mm; };  // as high as the volume
-    const TinyScan cylinder(options);
-    JobSpec spec = cylinder.job();
-    spec.options.mask = "robust";
-    expect_map(spec, "cut off by the border of the volume on 2 of its 6 sides");
-
-    const TinyScan ball;
-    EXPECT_THAT(run(ball.job()).warnings, Not(Contains(HasSubstr("cut off"))));
-}
-
-TEST_F(BadData, FineVoxelsInThickSlicesWork)
-{
-    const TinyScan scan({.dims = {132, 132, 10}, .voxel_mm = {0.2, 0.2, 3.0}});
-    JobSpec spec = scan.job();
-    spec.options.background_radius_mm = 8.0;  // at least 1.5 voxels along every axis
-    const JobResult result = run(spec);
-    EXPECT_EQ(result.state, "done") << result.message;
-    EXPECT_THAT(result.warnings, Contains(HasSubstr("voxels of 0.2 x 0.2 x 3 mm, 15 times as long as wide")));
-    EXPECT_GT(contrast(spec), 0.25);  // a ball of three slices with a rim that is hardly trusted: 0.29 measured
-}
-
-TEST_F(BadData, SeparateObjectsAreConsistentWithSeveralEchoesAndNamedWithOne)
-{
-    TinyScanOptions options;
-    options.dims = {64, 30, 28};
-    options.head = [](const Vec3& r) { return std::abs(r[0]) > 10.0 && std::abs(r[0]) < 28.0 && std::hypot(r[1], r[2]) < 11.0; };
-    // 1.4 ppm apart at 3 T: 0.7 turns at the first echo.
-    options.more_field_ppm = [](const Vec3& r) { return r[0] > 0.0 ? 0.7 : -0.7; };
-    const TinyScan scan(options);
-    JobSpec spec = scan.job();
-    ASSERT_EQ(run(spec).state, "done");
-    const VolumeF field_hz = io::read_image(image_of(spec, "fieldmap")).data;
-    const auto mean_of = [&](bool right) {
-        double sum = 0, n = 0;
-        for (std::size_t x = right ? 46 : 10; x < (right ? 54u : 18u); ++x)
-            for (std::size_t y = 12; y < 18; ++y)
-                for (std::size_t z = 11; z < 17; ++z) sum += static_cast<double>(field_hz(x, y, z)), n += 1;
-        return sum / n;
-    };
-    // 1.4 ppm and the slope of 0.02 ppm/mm over 36 mm at 127.7 Hz/ppm; the ball between them adds less than 5 Hz.
-    EXPECT_NEAR(mean_of(true) - mean_of(false), 127.73 * (1.4 + 0.72), 10.0);
-
-    options.n_echoes = 1;
-    const TinyScan single(options);
-    expect_map(single.job(), "2 separate objects");
-}
-
-TEST_F(BadData, AMetalVoidLeavesTheRestAlone)
-{
-    TinyScanOptions options;
-    const Vec3 screw{8.0, 0.0, 0.0};
-    const auto distance = [screw](const Vec3& r) { return std::hypot(r[0] - screw[0], r[1] - screw[1], r[2] - screw[2]); };
-    options.head = [distance](const Vec3& r) { return std::hypot(r[0], r[1], r[2]) < TinyScan::head_radius_mm && distance(r) > 4.0; };
-    // 9 ppm at the edge of the void: 3 turns a voxel at the first echo.
-    options.more_field_ppm = [screw](const Vec3& r) {
-        return test::sphere_field({r[0] - screw[0], r[1] - screw[1], r[2] - screw[2]}, 1.0, 900.0, test::b0_along_z);
-    };
-    const TinyScan scan(options);
-    expect_map(scan.job(), "more than half a turn");
-}
-
 TEST_F(BadData, ASpikeOfTheMagnitudeDoesNotOutweighItsSurroundings)
 {
     const TinyScan whole;
@@ -406,20 +224,6 @@ TEST_F(BadData, PhaseInTurnsIsSaidToBeNarrow)
         });
     const JobResult result = run(scan.job());
     EXPECT_THAT(result.warnings, Contains(HasSubstr("not a full circle")));
-}
-
-TEST_F(BadData, OfTwoObjectsTheAutomaticMaskKeepsOneAndSaysSo)
-{
-    TinyScanOptions options;
-    options.dims = {64, 30, 28};
-    options.head = [](const Vec3& r) { return std::hypot(std::abs(r[0]) - 16.0, r[1], r[2]) < TinyScan::head_radius_mm; };
-    const TinyScan scan(options);
-    JobSpec spec = scan.job();
-    spec.options.mask = "auto";
-    expect_map(spec, "2 objects in the field of view");
-    spec.options.mask = "robust";
-    spec.output_dir = scan.folder() / "robust";
-    EXPECT_THAT(run(spec).warnings, Not(Contains(HasSubstr("objects in the field of view"))));
 }
 
 }  // namespace qsmpi::pipeline
