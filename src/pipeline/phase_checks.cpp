@@ -373,7 +373,8 @@ void warn_of_steep_steps(Chain& chain, std::size_t first, std::size_t second, co
     const std::string remedy = removed.wraps == phase::StepWraps::from_first
                                    ? str("its wraps are those that echo ", chain.used_echoes[first],
                                          " predicts; echoes closer in time tell more")
-                                   : str("its wraps are in doubt, and so is the map; use --n-echoes ", first + 1);
+                                   : str("its wraps are in doubt, and so is the map; leave out the echoes after echo ",
+                                         chain.used_echoes[first]);
     chain.warn(str("between echoes ", chain.used_echoes[first], " and ", chain.used_echoes[second], ", ",
                    std::round(1e4 * (chain.used_times_s[second] - chain.used_times_s[first])) / 10.0,
                    " ms apart, the phase changes by more than half a turn from voxel to voxel in ",
