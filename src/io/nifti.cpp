@@ -39,7 +39,7 @@ PageBuffer read_all(const Descriptor& in)
 }
 
 /// The bytes before the voxels, decompressed from as little of the file as will do.
-std::vector<std::byte> header_bytes(const Descriptor& in)
+std::vector<std::byte> header_bytes(const Descriptor& in, const std::string& file)
 {
     std::vector<std::byte> out(nifti2_header_bytes);
     if (!is_gzip_file(in)) {
@@ -51,6 +51,7 @@ std::vector<std::byte> header_bytes(const Descriptor& in)
         compressed.resize(in.read_at(0, compressed));
         const std::size_t n = gzip::inflate_prefix(compressed, out);
         if (n == out.size() || compressed.size() < n_compressed) {
+            if (n == 0) throw HeaderError(file, "", "", str("truncated or damaged: ", in.size(), " bytes of gzip that hold nothing"), fetch_again);
             out.resize(n);
             return out;
         }
@@ -184,7 +185,7 @@ bool NiftiHeader::is_integer() const
 
 NiftiHeader read_nifti_header(const fs::path& file)
 {
-    return parse_nifti_header(header_bytes(Descriptor(file, O_RDONLY, "read")), file.string());
+    return parse_nifti_header(header_bytes(Descriptor(file, O_RDONLY, "read"), file.string()), file.string());
 }
 
 bool looks_truncated(const fs::path& file, const NiftiHeader& header)

@@ -217,10 +217,9 @@ std::string text_at(std::span<const std::byte> bytes, std::size_t offset, std::s
 NiftiHeader parse_nifti_header(std::span<const std::byte> bytes, const std::string& file)
 {
     if (bytes.empty())
-        throw_no_nifti(file, "the file is empty (0 bytes)", "fetch or convert the image again");
+        throw_no_nifti(file, "the file is empty (0 bytes)", fetch_again);
     if (bytes.size() < nifti1_header_bytes) {
-        throw_no_nifti(file, str("only ", bytes.size(), " bytes, a NIfTI header has 348"),
-                       "fetch or convert the image again");
+        throw_no_nifti(file, str("only ", bytes.size(), " bytes, a NIfTI header has 348"), fetch_again);
     }
     const auto first = Fields(bytes, false).get<std::int32_t>(0);
     const auto first_swapped = Fields(bytes, true).get<std::int32_t>(0);

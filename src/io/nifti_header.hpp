@@ -33,6 +33,7 @@ public:
     std::string field, value, problem, remedy;
 };
 
+inline constexpr const char* fetch_again = "fetch or convert the image again";
 inline constexpr std::size_t nifti1_header_bytes = 348, nifti2_header_bytes = 540;
 
 /// Interprets the first bytes of a decompressed file (540 or more, unless the file is shorter).
