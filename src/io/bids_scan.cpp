@@ -99,7 +99,7 @@ void attach_t1w(const fs::path& bids_dir, const std::vector<const TreeImage*>& t
     std::set<const TreeImage*> attached;
     std::map<const TreeImage*, std::string> unfit;
     for (const TreeImage* image : t1w) {
-        if (image->dangling) unfit[image] = "a symbolic link to nothing";
+        if (image->dangling) unfit[image] = link_to_nothing;
         if (image->dangling || !options.open_images) continue;
         try {
             (void)read_nifti_header(bids_dir / image->relative);

@@ -262,12 +262,11 @@ void open_members(Draft& draft)
         member.echo = echo_number(*member.image->name);
         for (const SidecarFile* file : member.sidecar.files()) {
             if (!file->error.empty() && complained.insert(file->relative).second) {
-                draft.error(file->relative, "", "", file->error, "repair the sidecar");
+                draft.error(file->relative, "", "", file->error, file->remedy);
             }
         }
         if (member.image->dangling) {
-            draft.error(member.image->relative, "", "", "a symbolic link to nothing",
-                        "fetch the content (datalad get)");
+            draft.error(member.image->relative, "", "", link_to_nothing, fetch_content);
         } else if (draft.options.open_images) {
             open_header(draft, member);
         }

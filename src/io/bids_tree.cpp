@@ -25,6 +25,7 @@ enum class Kind { folder, file, dangling, other };
 struct Entry {
     std::string name;
     Kind kind;
+    bool may_be_link;
 };
 
 Kind kind_of(const std::string& path, unsigned char type)
@@ -47,7 +48,8 @@ std::vector<Entry> entries_of(const std::string& folder, int& error)
     if (!stream) return out;
     while (const dirent* entry = ::readdir(stream.get())) {
         if (entry->d_name[0] == '.') continue;
-        out.push_back({entry->d_name, kind_of(folder + "/" + entry->d_name, entry->d_type)});
+        out.push_back({entry->d_name, kind_of(folder + "/" + entry->d_name, entry->d_type),
+                       entry->d_type != DT_DIR && entry->d_type != DT_REG});
     }
     std::sort(out.begin(), out.end(), [](const Entry& a, const Entry& b) { return a.name < b.name; });
     return out;
@@ -65,8 +67,17 @@ void add_sidecar(TreeFolder& folder, const std::string& relative, const std::str
         folder.sidecars.push_back({relative, std::move(*parsed), false, {}, {}});
 }
 
-/// sub-*, ses-*, data type, and one to spare; a bound, because links could lead in circles.
+/// sub-*, ses-*, data type, and one to spare.
 constexpr int deepest_level = 4;
+
+/// True for the folder itself and those above it: a link to one of them shows the same files once more.
+bool leads_back(const std::string& root, const TreeFolder& folder, const std::string& relative)
+{
+    std::error_code error;
+    const TreeFolder* above = &folder;
+    while (above != nullptr && !fs::equivalent(root + "/" + above->relative, root + "/" + relative, error)) above = above->parent;
+    return above != nullptr;
+}
 
 void walk(const std::string& root, TreeFolder& folder, int level, SubjectTree& tree)
 {
@@ -77,12 +88,12 @@ void walk(const std::string& root, TreeFolder& folder, int level, SubjectTree& t
     for (const Entry& entry : entries) {
         std::string relative = folder.relative + "/" + entry.name;
         if (entry.kind == Kind::folder) {
-            if (level < deepest_level)
+            if (level < deepest_level && !(entry.may_be_link && leads_back(root, folder, relative)))
                 below.push_back(&tree.folders.emplace_back(TreeFolder{std::move(relative), &folder, {}}));
         } else if (entry.kind != Kind::other && is_image(entry.name)) {
             tree.images.push_back(
                 {relative, parse_bids_name(entry.name), &folder, entry.kind == Kind::dangling});
-        } else if (entry.kind == Kind::file) {
+        } else if (entry.kind != Kind::other) {
             add_sidecar(folder, relative, entry.name);
         }
     }
@@ -99,7 +110,7 @@ TreeRoot read_root(const fs::path& bids_dir)
     if (error != 0) throw_io_error("read the BIDS folder", bids_dir, error);
     for (const Entry& entry : entries) {
         if (entry.kind == Kind::folder && entry.name.starts_with("sub-")) root.subjects.push_back(entry.name);
-        if (entry.kind == Kind::file) add_sidecar(root.folder, entry.name, entry.name);
+        if (entry.kind == Kind::file || entry.kind == Kind::dangling) add_sidecar(root.folder, entry.name, entry.name);
     }
     for (SidecarFile& file : root.folder.sidecars) load_sidecar(bids_dir, file);
     return root;
@@ -116,6 +127,13 @@ SubjectTree walk_subject(const fs::path& bids_dir, const std::string& subject, T
 void load_sidecar(const fs::path& bids_dir, SidecarFile& file)
 {
     file.loaded = true;
+    std::error_code error;
+    if (fs::is_symlink(bids_dir / file.relative, error) && !fs::exists(bids_dir / file.relative, error)) {
+        file.error = link_to_nothing;
+        file.remedy = fetch_content;
+        file.content = nlohmann::json::object();
+        return;
+    }
     try {
         file.content = nlohmann::json::parse(read_file(bids_dir / file.relative));
         if (!file.content.is_object()) file.error = "the file holds no JSON object";

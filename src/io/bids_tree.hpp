@@ -13,6 +13,10 @@
 namespace qsmpi::io
 {
 
+/// Said of a symbolic link whose target is not there: git-annex and DataLad leave such.
+inline constexpr const char* link_to_nothing = "a symbolic link to nothing";
+inline constexpr const char* fetch_content = "fetch the content (datalad get)";
+
 /// A JSON file that may describe images in its folder and below.
 struct SidecarFile {
     std::string relative;  ///< to the BIDS folder
@@ -20,6 +24,7 @@ struct SidecarFile {
     bool loaded = false;
     nlohmann::json content;
     std::string error;  ///< why it cannot be used, or ""
+    std::string remedy = "repair the sidecar";
 };
 
 /// A folder of the walk; sidecars of its ancestors apply too.
