@@ -52,6 +52,11 @@ EchoTime echo_time_of(const Source& source, int number)
     return {std::nullopt, source.member->sidecar.place_of("EchoTime"), "", source.member->sidecar.is_damaged()};
 }
 
+bool is_plausible(const EchoTime& time)
+{
+    return time.seconds && *time.seconds > 0.0 && *time.seconds <= longest_echo_time_s;
+}
+
 std::string and_more(std::size_t n)
 {
     return n > 1 ? str(" (and ", n - 1, " more)") : std::string();
@@ -123,6 +128,28 @@ std::optional<double> b0_of(Draft& draft, const Sidecar& sidecar, std::string& n
     return precise;
 }
 
+/// The text of Units, or what else is there in its place.
+std::string units_of(const Sidecar& sidecar)
+{
+    const auto found = sidecar.find("Units");
+    return !found || found.value->is_string() ? sidecar.text("Units") : found.value->dump();
+}
+
+/// The values of a scan that is refused are not looked at: what they may not settle either is said with the rest.
+void warn_of_units_unsaid(Draft& draft, const EchoTable& table)
+{
+    if (!draft.refused()) return;
+    auto echo = draft.acquisition.echoes.begin();
+    for (const auto& [number, parts] : table) {
+        const PhaseScaling& scaling = (echo++)->phase_scaling;
+        const Sidecar& sidecar = speaker(parts).member->sidecar;
+        if (scaling.settled || scaling.convention == "minmax" || sidecar.is_damaged() || !units_of(sidecar).empty()) continue;
+        draft.warning(sidecar.place_of("Units"), "Units", "missing", "the values will have to tell what a turn of phase is",
+                      "say Units in the sidecar");
+        return;
+    }
+}
+
 std::string size_text(const Dims& d)
 {
     return str(d.nx, "x", d.ny, "x", d.nz);
@@ -179,7 +206,10 @@ void check_echo_times(Draft& draft, const EchoTable& table)
         for (const auto& [part, source] : parts) {
             const EchoTime other = echo_time_of(source, number);
             if (!time.seconds && time.text.empty()) time = other;
-            if (time.seconds && other.seconds && std::abs(*time.seconds - *other.seconds) > 1e-6) {
+            if (!time.seconds || !other.seconds || std::abs(*time.seconds - *other.seconds) <= 1e-6) continue;
+            // Of two that differ, the one that cannot be is wrong, and reported below.
+            if (is_plausible(time) && !is_plausible(other)) time = other;
+            if (is_plausible(time)) {
                 draft.error(other.file, "EchoTime", other.text,
                             str("differs from ", time.text, " in ", time.file),
                             "write the true echo time into both");
@@ -238,12 +268,12 @@ void check_field_strength(Draft& draft, const EchoTable& table)
     std::string note;
     for (const auto& [number, parts] : table) {
         const Sidecar& sidecar = speaker(parts).member->sidecar;
+        const std::size_t n_findings = draft.findings.size();
         std::optional<double> b0 = b0_of(draft, sidecar, note);
-        if (draft.refused() && !b0) return;
         for (const auto& [part, source] : parts) {
-            if (!b0) b0 = b0_of(draft, source.member->sidecar, note);
+            if (!b0 && draft.findings.size() == n_findings) b0 = b0_of(draft, source.member->sidecar, note);
         }
-        if (!b0 && sidecar.is_damaged()) return;
+        if (!b0 && (sidecar.is_damaged() || draft.findings.size() > n_findings)) return;
         if (!b0) {
             draft.error(sidecar.place_of("MagneticFieldStrength"), "MagneticFieldStrength", "missing",
                         "the field strength is not stated, nor ImagingFrequency",
@@ -297,7 +327,7 @@ void check_phase_units(Draft& draft, const EchoTable& table)
         Echo& out = *echo++;
         const auto at = parts.find(Part::phase);
         const Sidecar& sidecar = speaker(parts).member->sidecar;
-        PhaseFacts facts{sidecar.text("Units"), sidecar.text("Manufacturer"), nullptr};
+        PhaseFacts facts{units_of(sidecar), sidecar.text("Manufacturer"), nullptr};
         if (at == parts.end()) {
             out.phase_scaling = decide_complex_scaling(facts);
             continue;
@@ -311,6 +341,7 @@ void check_phase_units(Draft& draft, const EchoTable& table)
         complained.push_back(problem->value);
         draft.error(place, problem->field, problem->value, problem->problem, problem->remedy);
     }
+    warn_of_units_unsaid(draft, table);
 }
 
 }  // namespace qsmpi::io

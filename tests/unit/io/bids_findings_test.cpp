@@ -142,6 +142,14 @@ const std::vector<Breakage> breakages{
          b.json(mag(2) + ".json", {{"EchoTime", .011}});
      },
      {"EchoTime = 0.011", "differs from 0.01"}},
+    {"EchoTimeOfThePhaseInMilliseconds",
+     [](const BidsBuilder& b) {
+         b.json(phase(2) + ".json", {{"EchoTime", 10}, {"MagneticFieldStrength", 3}, {"Units", "rad"}});
+     },
+     {"echo-2_part-phase", "EchoTime = 10: looks like milliseconds"}},
+    {"EchoTimeOfTheMagnitudeInMilliseconds",
+     [](const BidsBuilder& b) { b.json(mag(2) + ".json", {{"EchoTime", 10}}); },
+     {"echo-2_part-mag", "EchoTime = 10: looks like milliseconds"}},
     {"FieldStrengthMissing",
      [](const BidsBuilder& b) { set_fields(b, nlohmann::json::object()); },
      {"MagneticFieldStrength = missing", "--b0-tesla"}},
@@ -176,6 +184,9 @@ const std::vector<Breakage> breakages{
     {"Empty",
      [](const BidsBuilder& b) { test::write_bytes(b.root() / (mag(2) + ".nii.gz"), ""); },
      {"echo-2_part-mag", "the file is empty (0 bytes)"}},
+    {"StartOfAGzipFile",
+     [](const BidsBuilder& b) { fs::resize_file(b.root() / (mag(2) + ".nii.gz"), 10); },
+     {"echo-2_part-mag", "truncated or damaged: 10 bytes"}},
     {"NoNifti",
      [](const BidsBuilder& b) { test::write_bytes(b.root() / (mag(2) + ".nii.gz"), std::string(5000, 'x')); },
      {"echo-2_part-mag", "not a NIfTI file"}},
@@ -217,6 +228,12 @@ const std::vector<Breakage> breakages{
                     {{"EchoTime", .005 * e}, {"MagneticFieldStrength", 3}, {"Units", "degC"}});
      },
      {"Units = degC", "unknown unit", "--phase-units"}},
+    {"UnitsOfNoText",
+     [](const BidsBuilder& b) {
+         for (int e = 1; e <= 3; ++e)
+             b.json(phase(e) + ".json", {{"EchoTime", .005 * e}, {"MagneticFieldStrength", 3}, {"Units", 5}});
+     },
+     {"Units = 5", "unknown unit"}},
     {"IntegersCalledRadians",
      [](const BidsBuilder& b) {
          b.integers(phase(2) + ".nii.gz", {}, BidsBuilder::ramp<std::int16_t>(-4096, 4095));
@@ -234,6 +251,12 @@ const std::vector<Breakage> breakages{
          fs::create_symlink("/none/annex", b.root() / (mag(2) + ".nii.gz"));
      },
      {"echo-2_part-mag", "symbolic link to nothing", "datalad get"}},
+    {"SidecarIsALinkToNothing",
+     [](const BidsBuilder& b) {
+         for (const auto& file : {phase(2), mag(2)}) b.remove(file + ".json");
+         fs::create_symlink("/none/annex", b.root() / (phase(2) + ".json"));
+     },
+     {"echo-2_part-phase_MEGRE.json", "symbolic link to nothing", "datalad get"}},
     {"OneSlice",
      [](const BidsBuilder& b) {
          for (int e = 1; e <= 3; ++e)
@@ -254,6 +277,39 @@ TEST(BidsScan, ReportsAllFindingsTogether)
     test::write_bytes(bids.root() / (mag(1) + ".nii.gz"), "");
     const std::string lines = lines_of(scan_bids(bids.root()).findings);
     EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 3) << lines;
+}
+
+TEST(BidsScan, ReportsEverythingThatAnEmptySidecarLacks)
+{
+    const BidsBuilder bids;
+    bids.scan("07");
+    for (int e = 1; e <= 3; ++e) {
+        bids.remove(mag(e) + ".json");
+        bids.json(phase(e) + ".json", nlohmann::json::object());
+    }
+    const ScanReport report = scan_bids(bids.root());
+    const std::string lines = lines_of(report.findings);
+    EXPECT_THAT(lines, HasSubstr("EchoTime = missing"));
+    EXPECT_THAT(lines, HasSubstr("MagneticFieldStrength = missing"));
+    EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 2) << lines;
+    EXPECT_THAT(lines_of(report.findings, Severity::warning), HasSubstr("Units = missing"));
+}
+
+TEST(BidsScan, AFolderLinkThatLeadsBackShowsNoImageTwice)
+{
+    const BidsBuilder bids;
+    bids.scan("07");
+    fs::create_directory_symlink("..", bids.root() / "sub-07/anat/loop");
+    fs::create_directory_symlink("..", bids.root() / "sub-07/ses-a");
+    fs::create_directory_symlink("../..", bids.root() / "sub-07/anat/all");
+    const ScanReport report = scan_bids(bids.root());
+    EXPECT_EQ(lines_of(report.findings), "");
+    EXPECT_EQ(report.acquisitions.size(), 1u);
+    EXPECT_EQ(report.images.size(), 6u);
+    // Any other link is followed.
+    fs::rename(bids.root() / "sub-07/anat", bids.root() / "elsewhere");
+    fs::create_directory_symlink("../elsewhere", bids.root() / "sub-07/anat");
+    EXPECT_EQ(scan_bids(bids.root()).acquisitions.size(), 1u);
 }
 
 TEST(BidsScan, TakesTheFieldFromFrequencyOrOption)
