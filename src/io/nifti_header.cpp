@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "qsmpi/core/units.hpp"
 #include "qsmpi/io/plausible.hpp"
 
 namespace qsmpi::io
@@ -134,6 +135,25 @@ double largest_width_mm(const Geometry& geometry)
     return largest;
 }
 
+/// Scanners have no sheared voxels: an sform that does was edited, or holds a registration, and says neither where B0 is
+/// nor how far voxels are apart.
+void check_right_angles(const Affine& a, const std::string& file)
+{
+    constexpr double most_shear_degrees = 1.0;
+    for (std::size_t i = 0; i < 3; ++i) {
+        for (std::size_t j = i + 1; j < 3; ++j) {
+            double product = 0.0;
+            for (const auto& row : a) product += row[i] * row[j];
+            const double cosine = product / std::hypot(a[0][i], a[1][i], a[2][i]) / std::hypot(a[0][j], a[1][j], a[2][j]);
+            const double angle = std::acos(std::clamp(cosine, -1.0, 1.0)) * 180.0 / units::pi;
+            if (std::abs(angle - 90.0) <= most_shear_degrees) continue;
+            throw HeaderError(file, "sform (srow_x, y, z)", str("axes ", i + 1, " and ", j + 1, " at ", angle, " degrees"),
+                              "voxel axes at no right angle: the direction of B0 is not known",
+                              "write the true orientation into the header, or resample to axes at right angles");
+        }
+    }
+}
+
 void check_geometry(const Geometry& geometry, const std::string& file)
 {
     for (std::size_t i = 0; i < 3; ++i) {
@@ -173,6 +193,7 @@ void check_geometry(const Geometry& geometry, const std::string& file)
             file, geometry.sform_code > 0 ? "sform" : "qform", str("determinant ", determinant(a), " mm^3"),
             "the affine is singular or not finite", "write the true orientation into the header");
     }
+    if (geometry.sform_code > 0) check_right_angles(a, file);
 }
 
 template <typename Real, typename Offset>

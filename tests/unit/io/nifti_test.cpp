@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numbers>
 #include <numeric>
 
 #include "nifti_bytes.hpp"
@@ -242,6 +243,13 @@ TEST(Nifti, AbsurdHeadersAreNamedByFieldAndValue)
     EXPECT_PRED2(has, message({.datatype = 128}), "datatype = 128");
     EXPECT_PRED2(has, message({.slope = INFINITY}), "scl_slope = inf");
     EXPECT_PRED2(has, message({.sform = std::vector<double>(12, 0.0)}), "singular");
+    const auto sheared = [&](double degrees) {
+        const double t = degrees * std::numbers::pi / 180.0;
+        return message({.sform = {std::cos(t), 0, 0, 0, 0, 1, 0, 0, std::sin(t), 0, 1, 0}});
+    };
+    EXPECT_PRED2(has, sheared(5), "sform (srow_x, y, z) = axes 1 and 3 at 85 degrees");
+    EXPECT_PRED2(has, sheared(-45), "135 degrees");
+    EXPECT_EQ(sheared(0.5), "accepted") << "headers round";
     EXPECT_PRED2(has, message({.qform_code = 1, .sform_code = 0, .qform = {std::nan(""), 0, 0, 0, 0, 0}}),
                  "qform");
     EXPECT_PRED2(has, message({.qform_code = 1, .sform_code = 0, .qform = {1, 1, 1, 0, 0, 0}}), "quatern_b, c, d) = 1, 1, 1");
@@ -260,7 +268,7 @@ Geometry odd_geometry()
     Geometry g;
     g.grid = {{5, 4, 3}, {0.5, 0.75, 2.0}};
     g.sform = {
-        {{-0.49f, 0.01f, 0.1f, 91.3f}, {0.011f, 0.74f, -0.2f, -126.5f}, {-0.0f, 0.051f, 1.98f, -72.25f}}};
+        {{-0.49f, 0.01f, 0.003f, 91.3f}, {0.011f, 0.74f, -0.13f, -126.5f}, {-0.0f, 0.051f, 1.98f, -72.25f}}};
     g.qform = {0.01f, 0.99f, 0.03f, 91.3f, -126.5f, -72.25f};
     g.qfac = -1.0f;
     g.pixdim_mm = {0.5f, 0.75f, 2.0f};
@@ -328,7 +336,7 @@ import nibabel as nib, numpy as np, gzip, sys
 d = sys.argv[1]
 im = nib.load(d + '/a.nii.gz'); x = im.get_fdata()
 assert x.shape == (5, 4, 3) and x[1, 2, 0] == 3.5 and x[4, 3, 2] == 51.5, x
-assert np.allclose(im.affine[:3], [[-.49, .01, .1, 91.3], [.011, .74, -.2, -126.5], [0, .051, 1.98, -72.25]]), im.affine
+assert np.allclose(im.affine[:3], [[-.49, .01, .003, 91.3], [.011, .74, -.13, -126.5], [0, .051, 1.98, -72.25]]), im.affine
 assert im.header['qform_code'] == 2 and im.header['pixdim'][0] == -1 and im.header.get_xyzt_units() == ('mm', 'sec')
 h = nib.Nifti1Header(); h.set_data_dtype(np.int16); h.set_slope_inter(.25, -3)
 out = nib.Nifti1Image(np.asarray(x * 0 + 2), im.affine, h); out.to_filename(d + '/b.nii.gz')
