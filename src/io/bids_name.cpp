@@ -40,6 +40,13 @@ const std::string& BidsName::entity(std::string_view key) const
     return none;
 }
 
+std::optional<std::pair<std::string, std::string>> BidsName::bad_label() const
+{
+    const auto bad = std::find_if(entities.begin(), entities.end(), [](const auto& e) { return !is_label(e.second); });
+    if (bad == entities.end()) return std::nullopt;
+    return *bad;
+}
+
 bool BidsName::applies_to(const BidsName& other) const
 {
     return suffix == other.suffix && std::all_of(entities.begin(), entities.end(), [&](const auto& pair) {
@@ -68,11 +75,13 @@ std::optional<BidsName> parse_bids_name(std::string_view file_name)
             name.suffix = part;
             return name;
         }
-        if (dash == std::string_view::npos || !is_label(part.substr(0, dash)) ||
-            !is_label(part.substr(dash + 1))) {
+        if (dash != std::string_view::npos && is_label(part.substr(0, dash))) {
+            name.entities.emplace_back(part.substr(0, dash), part.substr(dash + 1));
+        } else if (!name.entities.empty()) {
+            name.entities.back().second += "_" + std::string(part);
+        } else {
             return std::nullopt;
         }
-        name.entities.emplace_back(part.substr(0, dash), part.substr(dash + 1));
         rest.remove_prefix(end + 1);
     }
 }

@@ -15,12 +15,14 @@ struct BidsName {
     std::string extension;                                      ///< ".nii.gz", with the dot
     /// Value of an entity, or "".
     [[nodiscard]] const std::string& entity(std::string_view key) const;
+    /// The first entity whose label BIDS does not allow: ("sub", "x_y").
+    [[nodiscard]] std::optional<std::pair<std::string, std::string>> bad_label() const;
     /// True if every entity of this name is in `other` with the same value and the suffixes agree
     /// (inheritance).
     [[nodiscard]] bool applies_to(const BidsName& other) const;
 };
 
-/// Nothing if the file name is not made of key-value pairs and a suffix.
+/// Nothing if the file name is not made of key-value pairs and a suffix. Labels may be such that BIDS forbids.
 [[nodiscard]] std::optional<BidsName> parse_bids_name(std::string_view file_name);
 
 /// Position of an entity in the order that BIDS prescribes for file names; unknown ones come last.

@@ -231,11 +231,13 @@ SubjectScan scan_subject(const fs::path& bids_dir, const std::string& subject, T
         const auto ignore = [&](std::string reason) {
             out.images.push_back({image.relative, Use::ignored, std::move(reason)});
         };
-        if (!image.name || image.name->entity("sub").empty()) {
+        const bool has_labels = image.name && !image.name->entity("sub").empty();
+        const bool has_bad_label = has_labels && image.name->bad_label();
+        if (!has_labels || (has_bad_label && !reason_to_ignore(image, Sidecar(bids_dir, image)).empty())) {
             ignore("not a BIDS name");
             continue;
         }
-        if ("sub-" + image.name->entity("sub") != subject) {
+        if (!has_bad_label && "sub-" + image.name->entity("sub") != subject) {
             out.findings.push_back({Severity::error, "", image.relative, "sub", image.name->entity("sub"),
                                     "the name does not fit the folder", "rename or move the image"});
             out.images.push_back({image.relative, Use::refused, "the name does not fit the folder"});
@@ -271,7 +273,12 @@ SubjectScan scan_subject(const fs::path& bids_dir, const std::string& subject, T
             Draft draft(bids_dir, options);
             draft.acquisition = start_acquisition(*members.front().image->name, by_suffix.size() > 1);
             draft.members = std::move(members);
-            build(draft);
+            if (const Member& first = draft.members.front(); const auto bad = first.image->name->bad_label()) {
+                draft.error(first.image->relative, bad->first, bad->second, "a label that BIDS does not allow",
+                            "rename files and folders: letters and digits only");
+            } else {
+                build(draft);
+            }
             decide(draft, out);
         }
     }

@@ -12,6 +12,7 @@ namespace
 {
 
 using test::BidsBuilder;
+using test::decision_of;
 using test::lines_of;
 using test::mag;
 using test::NiftiSpec;
@@ -212,6 +213,16 @@ const std::vector<Breakage> breakages{
          b.image(phase(1) + ".nii.gz", {.qform_code = 1, .qform = {0.1, 0, 0, 0, 0, 0}}, any_phase());
      },
      {"sform = code 1", "sform and qform disagree", "B0"}},
+    {"AffineIsSheared",
+     [](const BidsBuilder& b) {
+         for (int e = 1; e <= 3; ++e)
+             for (const auto& file : {phase(e), mag(e)})
+                 b.image(file + ".nii.gz", {.sform = {0.96, 0, 0, 0, 0, 1, 0, 0, 0.28, 0, 1, 0}}, any_phase());
+         for (int e = 2; e <= 3; ++e)
+             for (const auto& file : {phase(e), mag(e)}) b.remove(file + ".nii.gz");
+         b.remove(mag(1) + ".nii.gz");
+     },
+     {"echo-1_part-phase", "sform (srow_x, y, z) = axes 1 and 3 at 73.7", "right angle"}},
     {"SeveralVolumesInOneEcho",
      [](const BidsBuilder& b) {
          b.image(phase(2) + ".nii.gz", {.dim = {3, 4, 5, 2}, .pixdim = {1, 1, 1, 1}},
@@ -293,6 +304,31 @@ TEST(BidsScan, ReportsEverythingThatAnEmptySidecarLacks)
     EXPECT_THAT(lines, HasSubstr("MagneticFieldStrength = missing"));
     EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 2) << lines;
     EXPECT_THAT(lines_of(report.findings, Severity::warning), HasSubstr("Units = missing"));
+}
+
+TEST(BidsScan, LabelsThatBidsForbidsAreRefusedAndOtherOddNamesAreNot)
+{
+    for (const char* label : {"a b", "\u00e91", "x_y", "x-y"}) {
+        const BidsBuilder bids;
+        bids.scan("07");
+        bids.scan(label);
+        const std::string folder = str("sub-", label, "/anat/sub-", label);
+        for (const char* name : {"_T1w.nii.gz", "_run-2_T2starw.nii.gz", "_desc-a b_bold.nii.gz"})
+            bids.image(folder + name, {}, any_phase());
+        bids.image("sub-07/anat/notes_of_MEGRE.nii.gz", {}, any_phase());
+        const ScanReport report = scan_bids(bids.root());
+        EXPECT_EQ(lines_of(report.findings),
+                  str("sub-", label, ": ", folder, "_echo-1_part-mag_MEGRE.nii.gz: sub = ", label,
+                      ": a label that BIDS does not allow; rename files and folders: letters and digits only\n"));
+        EXPECT_EQ(report.refused, std::vector<std::string>{str("sub-", label)});
+        ASSERT_EQ(report.acquisitions.size(), 1u);
+        EXPECT_EQ(decision_of(report, folder + "_T1w.nii.gz")->reason, "not a BIDS name");
+        EXPECT_EQ(decision_of(report, folder + "_echo-2_part-phase_MEGRE.nii.gz")->use, Use::refused);
+        EXPECT_EQ(lines_of(scan_bids(bids.root(), {.subjects = {"07"}}).findings), "") << "not asked for";
+    }
+    const BidsBuilder bids;
+    bids.scan("07", 3, "acq-a b_");
+    EXPECT_THAT(lines_of(scan_bids(bids.root()).findings), HasSubstr("acq = a b: a label"));
 }
 
 TEST(BidsScan, AFolderLinkThatLeadsBackShowsNoImageTwice)
