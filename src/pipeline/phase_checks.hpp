@@ -8,7 +8,7 @@ namespace qsmpi::pipeline {
 /// missing get no weight (magnitude 0), a few voxels far brighter than all others get less, an echo that is missing or noise altogether is taken out of the chain, with a
 /// warning that names it.
 /// @throws InputError where no echo is left: phase is noise, magnitude and phase are exchanged, nothing was recorded
-/// @throws InputError where two echoes hold the same phase
+/// @throws InputError where two echoes hold the same phase, or an echo holds it in another unit than the others
 void check_echoes(Chain& chain);
 
 /// Warns of a field of view of a few slices, along any axis, and of voxels much longer than wide.
