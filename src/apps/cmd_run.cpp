@@ -143,20 +143,18 @@ void settle(RunArguments& a)
     log::set_level(log::level_from(a.log_level));
 }
 
-bool all_empty(const std::vector<io::Acquisition>& acquisitions)
+/// Of scans that are refused, too: their names alone may have led to that.
+bool all_empty(const fs::path& bids, const std::vector<io::ImageDecision>& images)
 {
-    return std::all_of(acquisitions.begin(), acquisitions.end(), [](const io::Acquisition& a) {
-        const auto files = a.files();
-        return std::all_of(files.begin(), files.end(), [](const fs::path& f) {
-            std::error_code error;
-            return fs::file_size(f, error) == 0 || error;
-        });
+    return std::all_of(images.begin(), images.end(), [&](const io::ImageDecision& image) {
+        std::error_code error;
+        return image.use == io::Use::ignored || fs::file_size(bids / image.file, error) == 0 || error;
     });
 }
 
 void write_report(const RunArguments& a, const RunReport& report)
 {
-    if (!a.report_file.empty()) io::write_file_atomic(a.report_file, report_json(report).dump(1) + "\n");
+    if (!a.report_file.empty()) io::write_file_atomic(a.report_file, report_json(report).dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 bool has_error(const std::vector<io::Finding>& findings)
@@ -169,7 +167,7 @@ int dry_run(const RunArguments& a, const pipeline::ChainOptions& options)
     io::ScanOptions by_name = a.scan;
     by_name.open_images = false;
     io::ScanReport scan = io::scan_bids(a.bids, by_name);
-    if (!all_empty(scan.acquisitions)) scan = io::scan_bids(a.bids, a.scan);
+    if (!all_empty(a.bids, scan.images)) scan = io::scan_bids(a.bids, a.scan);
     RunReport report{{}, scan.images, scan.findings, options};
     for (const io::Acquisition& acquisition : scan.acquisitions) {
         const auto findings = check_option_files(acquisition, options);
@@ -281,7 +279,7 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
     }
     if (sizes.empty()) {
         if (a.run.shard_count > 1 && checked.empty() && !work.some_refused) return work;  // an empty shard is done
-        log::error(str("no scan in ", a.bids, " can be run", work.some_refused ? "; see the errors above" : ""));
+        log::error(str("no scan in ", a.bids, " can be run", work.some_refused ? "; see the errors above" : "; --dry-run says what becomes of every image"));
         if (refusals.empty()) return std::nullopt;
     }
     const fs::path wisdom = sizes.empty() ? fs::path() : prepare_wisdom(a.run.output_dir, sizes);
