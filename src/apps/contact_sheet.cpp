@@ -1,6 +1,7 @@
 #include "contact_sheet.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "qsmpi/core/error.hpp"
 #include "qsmpi/io/nifti.hpp"
@@ -27,7 +28,33 @@ std::vector<io::SheetItem> scans_without_map(const fs::path& output_dir, std::si
     return items;
 }
 
+/// Scans whose latest job gave no map, or none yet: what is there is of an earlier input or of other options.
+std::set<std::string> scans_not_done(const fs::path& output_dir)
+{
+    std::set<std::string> keys;
+    for (const runtime::JobStatus& job : runtime::read_status(output_dir).jobs) {
+        if (job.state != "done") keys.insert(job.key);
+    }
+    return keys;
+}
+
+/// Scans that differ in their suffix alone have it as mod- in the names of their maps, and at the end of their keys.
+std::string key_with_suffix(std::string scan)
+{
+    const std::size_t begin = scan.find("_mod-");
+    if (begin == std::string::npos) return scan;
+    const std::size_t end = std::min(scan.find('_', begin + 1), scan.size());
+    const std::string suffix = scan.substr(begin + 5, end - begin - 5);
+    return scan.erase(begin, end - begin) + "_" + suffix;
+}
+
 }  // namespace
+
+std::string scan_of(const fs::path& map)
+{
+    const std::string name = map.filename().string();
+    return name.substr(0, name.rfind("_Chimap"));
+}
 
 std::vector<fs::path> find_maps(const fs::path& output_dir)
 {
@@ -42,6 +69,11 @@ std::vector<fs::path> find_maps(const fs::path& output_dir)
         }
     }
     if (error) throw IoError(str("cannot read ", output_dir.string(), ": ", error.message()));
+    const std::set<std::string> not_done = scans_not_done(output_dir);
+    std::erase_if(maps, [&](const fs::path& map) {
+        const std::string scan = scan_of(map);
+        return not_done.contains(scan) || not_done.contains(key_with_suffix(scan));
+    });
     std::sort(maps.begin(), maps.end());
     return maps;
 }
@@ -62,9 +94,7 @@ void draw_contact_sheet(const fs::path& output_dir, const fs::path& png, double 
         for (std::size_t v = 0; v < mask.size(); ++v) mask[v] = image.data[v] != 0.0F ? 1 : 0;
         const numerics::Box box = numerics::bounding_box(mask);
         const Dims centre{box.first.nx + box.dims.nx / 2, box.first.ny + box.dims.ny / 2, box.first.nz + box.dims.nz / 2};
-        std::string title = file.filename().string();
-        title.erase(title.rfind("_Chimap"));
-        items.push_back({&image.data, &image.header.geometry, centre, title});
+        items.push_back({&image.data, &image.header.geometry, centre, scan_of(file)});
     }
     items.insert(items.end(), without_map.begin(), without_map.end());
     io::write_contact_sheet_png(png, items, {-window_ppm, window_ppm, "ppm"});

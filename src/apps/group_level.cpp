@@ -5,6 +5,7 @@
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/io/file.hpp"
 #include "qsmpi/pipeline/job.hpp"
+#include "qsmpi/runtime/status.hpp"
 
 namespace qsmpi::apps {
 
@@ -51,15 +52,14 @@ int group_level(const fs::path& output_dir)
     require(!maps.empty(), str(output_dir.string(), ": no maps to gather; run the participant level first"));
     summarise(output_dir);
     std::string table = "scan,map\n";
-    for (const fs::path& map : maps) {
-        std::string scan = map.filename().string();
-        scan.erase(scan.rfind("_Chimap"));
-        table += scan + "," + fs::relative(map, output_dir).string() + "\n";
-    }
+    for (const fs::path& map : maps) table += scan_of(map) + "," + fs::relative(map, output_dir).string() + "\n";
     io::write_file_atomic(output_dir / "maps.csv", table);
     const std::size_t n = io::remove_stale_temporaries(output_dir);
     if (n > 0) log::info(str("removed ", n, " unfinished files of earlier runs"));
-    log::info(str(maps.size(), " maps are listed in maps.csv and drawn on contact_sheet.png"));
+    const runtime::RunStatus status = runtime::read_status(output_dir);
+    const std::size_t n_without = status.refused + status.failed;
+    log::info(str(maps.size(), " maps are listed in maps.csv and drawn on contact_sheet.png",
+                  n_without > 0 ? str("; scans that were refused or failed: ", n_without, ", see jobs.csv") : ""));
     return exit_done;
 }
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import struct
 
-from support import FAST, Case, main, mpirun, run
+from support import FAST, Case, main, mpirun, nifti_bytes, run
 
 
 def png_height(path):
@@ -89,6 +89,45 @@ class Refused(Case):
         sidecar = json.loads(self.read("out/sub-01/anat/sub-01_Chimap.json"))
         self.assertEqual(sidecar["EchoTime"], [0.004, 0.016])
         self.assertIn(problem, sidecar["Warnings"])
+
+    def test_a_scan_whose_label_is_no_label_is_refused_with_the_reason(self):
+        bids = self.phantom(1)
+        os.rename(os.path.join(bids, "sub-01"), os.path.join(bids, "sub-x_y"))
+        folder = os.path.join(bids, "sub-x_y", "anat")
+        for name in os.listdir(folder):
+            os.rename(os.path.join(folder, name), os.path.join(folder, name.replace("sub-01", "sub-x_y")))
+        text = run("run", bids, self.out(), *FAST, expect=3).stderr
+        self.assertIn("sub = x_y: a label that BIDS does not allow; rename files and folders: letters and digits only", text)
+        self.assertEqual(self.rows()["sub-x_y"]["state"], "refused")
+        self.assertIn("1 refused", run("run", bids, self.out(), "--dry-run", expect=3).stdout)
+
+    def test_a_map_of_an_earlier_input_is_no_result_once_the_scan_is_refused_or_fails(self):
+        bids = self.phantom(2)
+        run("run", bids, self.out(), *FAST)
+        os.truncate(os.path.join(bids, "sub-01/anat/sub-01_echo-2_part-phase_MEGRE.nii.gz"), 5000)
+        run("run", bids, self.out(), *FAST, expect=1)
+        self.assertTrue(os.path.exists(self.path("out/sub-01/anat/sub-01_Chimap.nii.gz")), "nothing is deleted")
+        run("run", bids, self.out(), "group")
+        self.assertEqual(self.read("out/maps.csv"), "scan,map\nsub-02,sub-02/anat/sub-02_Chimap.nii.gz\n")
+        self.assertNotIn("sub-01", self.read("out/methods.txt"))
+        shutil.rmtree(self.path("out/sub-01"))
+        run("sheet", self.out(), "--output", self.path("without.png"))
+        with open(self.path("out/contact_sheet.png"), "rb") as file, open(self.path("without.png"), "rb") as without:
+            self.assertEqual(file.read(), without.read())
+        run("run", bids, self.out(), *FAST, "--participant-label", "02", "--background-radius-mm", "9", expect=1, QSMPI_INJECT="segfault@chi@sub-02")
+        self.assertIn("no maps to gather", run("run", bids, self.out(), "group", expect=3).stderr)
+
+    def test_the_dry_run_counts_the_volumes_of_a_stack_as_the_run_does(self):
+        bids = self.path("bids")
+        os.makedirs(os.path.join(bids, "sub-01/anat"))
+        for part in ("mag", "phase"):
+            with open(os.path.join(bids, f"sub-01/anat/sub-01_part-{part}_MEGRE.nii"), "wb") as file:
+                file.write(nifti_bytes((8, 8, 8, 3), [0.01 * (i % 600 - 300) for i in range(3 * 512)]))
+        self.assertIn("EchoTime = missing: no number of seconds for each of 3 echoes",
+                      run("run", bids, self.out(), "--dry-run", expect=3).stderr)
+        with open(os.path.join(bids, "sub-01/anat/sub-01_part-phase_MEGRE.json"), "w", encoding="utf-8") as file:
+            json.dump({"EchoTime": [0.004, 0.010, 0.016], "MagneticFieldStrength": 3, "Units": "rad"}, file)
+        self.assertIn("job     sub-01: 3 echoes", run("run", bids, self.out(), "--dry-run").stdout)
 
     def test_each_shard_records_the_refused_scans_that_are_its_own(self):
         bids = self.phantom(3)
