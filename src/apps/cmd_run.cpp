@@ -303,8 +303,10 @@ int coordinate(RunArguments& a, const pipeline::ChainOptions& options, comm::Com
     if (!fs::is_directory(a.bids)) throw InputError(str(a.bids, " is not a folder"));
     refuse_output_among_the_data(a.run.output_dir, a.bids);
     refuse_output_in_a_file(a.run.output_dir);
+    refuse_output_of_other_data(a.run.output_dir, a.bids);
     if (a.dry_run) return dry_run(a, options);
     if (a.level == "group") return group_level(a.run.output_dir);
+    make_writable(a.run.output_dir);
     // Until this run ends there is no status: an earlier one must not be taken for ours.
     fs::remove(a.run.output_dir / ("status" + shard_suffix(a.run)));
     std::optional<Work> work;
@@ -359,13 +361,14 @@ int cmd_run(const Arguments& arguments, int& argc, char**& argv)
     const std::unique_ptr<comm::Communicator> comm = comm::make_communicator(argc, argv);
     const bool speaks = comm->rank() == 0;
     int code = exit_done;
-    bool ended = false;
+    bool ended = false, settled = false;
     RunArguments a;
     try {
         CommandLine line = command_line(a);
         if (line.parse(arguments, speaks ? Voice::loud : Voice::mute)) {
             settle(a);
             const pipeline::ChainOptions options = a.chain.options();
+            settled = true;
             if (speaks) {
                 code = coordinate(a, options, *comm, ended);
                 if (!ended) runtime::dismiss(*comm);
@@ -375,7 +378,11 @@ int cmd_run(const Arguments& arguments, int& argc, char**& argv)
             ended = true;
         }
     } catch (const UsageError&) {
-        code = speaks ? report_exception("run") : exit_done;  // all ranks end here together
+        code = speaks ? report_exception("run") : exit_done;
+        if (settled) {
+            runtime::dismiss(*comm);
+            ended = true;
+        }  // else all ranks end here together
     } catch (...) {
         code = report_exception("run");
         if (speaks && !ended) {

@@ -1,6 +1,11 @@
 #include "run_checks.hpp"
 
-#include "qsmpi/core/error.hpp"
+#include <cerrno>
+
+#include <unistd.h>
+
+#include "cli.hpp"
+#include "qsmpi/core/log.hpp"
 #include "qsmpi/io/nifti.hpp"
 #include "qsmpi/pipeline/job.hpp"
 
@@ -37,6 +42,29 @@ void refuse_output_in_a_file(const fs::path& output_dir)
     fs::path there = output_dir;
     while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
     if (!fs::is_directory(there, error)) throw IoError(str(there.string(), " is a file, not a folder; name another output folder"));
+}
+
+void make_writable(const fs::path& output_dir)
+{
+    std::error_code error;
+    fs::create_directories(output_dir, error);
+    if (!error && ::access(output_dir.c_str(), W_OK | X_OK) != 0) error = {errno, std::generic_category()};
+    if (error)
+        throw IoError(str("cannot write into the output folder ", output_dir.string(), ": ", error.message(),
+                          "; make it writable or name another output folder"));
+}
+
+void refuse_output_of_other_data(const fs::path& output_dir, const std::string& bids)
+{
+    const fs::path raw = pipeline::described_raw_data(output_dir);
+    std::error_code error;
+    if (raw.empty() || fs::equivalent(raw, bids, error)) return;
+    if (fs::exists(raw, error))
+        throw UsageError(str("OUT_DIR ", output_dir.string(), " holds the results of another data set, ", raw.string(),
+                             " (dataset_description.json: DatasetLinks.raw); name another OUT_DIR, or write ", bids,
+                             " there if it is the same data"));
+    log::warn(str(output_dir.string(), " was made from ", raw.string(), ", which is not there any more: ", bids,
+                  " is taken for the same data set; name another OUT_DIR if it is not"));
 }
 
 }  // namespace qsmpi::apps

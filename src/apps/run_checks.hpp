@@ -15,5 +15,10 @@ namespace qsmpi::apps {
 void refuse_output_among_the_data(const std::filesystem::path& output_dir, const std::string& bids);
 /// The output folder or the nearest above it that is there must be one. @throws IoError
 void refuse_output_in_a_file(const std::filesystem::path& output_dir);
+/// Makes the output folder if need be. @throws IoError if nothing can be written into it
+void make_writable(const std::filesystem::path& output_dir);
+/// Results of two data sets in one folder would be taken for those of one. A data set that has moved is said to have.
+/// @throws UsageError if the folder was made from another data set that is still there
+void refuse_output_of_other_data(const std::filesystem::path& output_dir, const std::string& bids);
 
 }  // namespace qsmpi::apps

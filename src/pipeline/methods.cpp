@@ -14,6 +14,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* description_name = "dataset_description.json";
+constexpr std::string_view file_scheme = "file://";
+
 /// What a stage noted of the scan; null if it did not.
 nlohmann::json noted(const Chain& chain, const char* stage, const char* key)
 {
@@ -268,6 +271,18 @@ std::vector<Method> methods_of(const Chain& chain)
     return methods;
 }
 
+fs::path described_raw_data(const fs::path& output_dir)
+{
+    std::error_code absent;
+    const fs::path file = output_dir / description_name;
+    if (!fs::exists(file, absent)) return {};
+    const auto description = nlohmann::json::parse(io::read_file(file), nullptr, false);
+    const auto raw = nlohmann::json::json_pointer("/DatasetLinks/raw");
+    if (!description.is_object() || !description.contains(raw) || !description[raw].is_string()) return {};
+    const std::string uri = description[raw];
+    return uri.starts_with(file_scheme) ? fs::path(uri.substr(file_scheme.size())) : fs::path();
+}
+
 void write_dataset_description(const fs::path& output_dir, const fs::path& bids_dir)
 {
     nlohmann::ordered_json description{{"Name", "Quantitative susceptibility maps"},
@@ -276,10 +291,10 @@ void write_dataset_description(const fs::path& output_dir, const fs::path& bids_
     description["GeneratedBy"] = nlohmann::ordered_json::array(
         {{{"Name", "qsmpi"}, {"Version", version()}, {"Description", str("commit ", commit())}}});
     if (!bids_dir.empty()) {
-        const std::string uri = "file://" + fs::absolute(bids_dir).lexically_normal().generic_string();
+        const std::string uri = str(file_scheme, fs::absolute(bids_dir).lexically_normal().generic_string());
         description["DatasetLinks"] = {{"raw", uri}};
     }
-    io::write_file_atomic(output_dir / "dataset_description.json", description.dump(2) + "\n");
+    io::write_file_atomic(output_dir / description_name, description.dump(2) + "\n");
 }
 
 void write_methods(const fs::path& output_dir, const std::vector<fs::path>& map_sidecars)

@@ -193,6 +193,27 @@ class Run(Case):
             self.assertIn(self.path("out") + " is a file, not a folder", run("run", bids, self.path(out), *FAST, expect=4).stderr)
         self.assertEqual(self.read("out"), "in the way")
 
+    def test_an_output_folder_that_cannot_be_written_ends_with_4_and_a_remedy(self):
+        bids = self.phantom(1)
+        text = run("run", bids, "/proc/qsmpi/out", *FAST, expect=4).stderr  # not even root can
+        self.assertIn("cannot write into the output folder /proc/qsmpi/out: ", text)
+        self.assertIn("name another output folder", text)
+
+    def test_an_output_folder_of_another_data_set_is_refused_unless_it_has_moved(self):
+        first, second = self.phantom(1, "first"), self.phantom(2, "second")
+        run("run", first, self.out(), *FAST)
+        for command in (None, mpirun(2)):
+            text = run("run", second, self.out(), *FAST, "--participant-label", "02", command=command, expect=2).stderr
+            self.assertIn(f"holds the results of another data set, {first}", text)
+        self.assertIn(first, self.read("out/dataset_description.json"))
+        self.assertFalse(os.path.exists(self.path("out/sub-02")))
+        os.symlink(first, self.path("link"))
+        self.assertNotIn("WARN", run("run", self.path("link"), self.out(), *FAST).stderr)
+        os.remove(self.path("link"))
+        os.rename(first, self.path("moved"))
+        self.assertIn("which is not there any more", run("run", self.path("moved"), self.out(), *FAST).stderr)
+        self.assertIn(self.path("moved"), self.read("out/dataset_description.json"))
+
     def test_images_that_options_name_are_checked_before_anything_runs(self):
         bids = self.phantom(2)
         truth = os.path.join(bids, "derivatives/truth/sub-01/anat/sub-01_mask.nii.gz")

@@ -58,6 +58,9 @@ using StageObserver = std::function<void(const std::string& stage, double fracti
 [[nodiscard]] std::uint64_t estimate_memory_bytes(const io::Acquisition& acquisition, const ChainOptions& options);
 [[nodiscard]] double estimate_cost(const io::Acquisition& acquisition, const ChainOptions& options);
 
+/// The raw data set that a dataset_description.json in the folder names as a local path, or "".
+[[nodiscard]] std::filesystem::path described_raw_data(const std::filesystem::path& output_dir);
+
 /// Writes dataset_description.json (BIDS derivative).
 /// @param bids_dir  where the inputs are, for the dataset link "raw"; may be empty
 /// @throws IoError if it cannot be written
