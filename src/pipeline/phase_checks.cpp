@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 
+#include "phase_units.hpp"
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
@@ -38,13 +39,6 @@ constexpr double longest_voxel = 3.0;
 constexpr double cut_cross_section = 1.0 / 3.0;
 // Echoes that share more of their phase values than this are one echo.
 constexpr double most_equal_values = 0.9;
-// Wrapped phase of air or of a coil fills its circle; a smaller part of it speaks of another unit.
-constexpr double least_part_of_circle = 0.6;
-// An echo that spans less of its circle than the first, beside one that spans the second, but wraps, is in another unit.
-constexpr double narrow_part_of_circle = 0.8, wide_part_of_circle = 0.9;
-// A step between neighbours of so much of an echo's range is a wrap. Where phase has not wrapped yet, a head has fewer
-// than one such step in 50000, however short the echo and however noisy; where it has, one in 3000 and more, or noise of air.
-constexpr double wrap_part_of_range = 0.75, fewest_wraps = 5e-4;
 // As few voxels as this do not set the scale of an image, and none is brighter than the others by more than the factor.
 constexpr std::size_t few_bright_voxels = 50;
 constexpr float brightest_factor = 8.0f;
@@ -183,65 +177,6 @@ void refuse_copies(const Chain& chain)
                     percent(static_cast<double>(share.equal) / static_cast<double>(share.n)),
                     " of the phase values are the same, but their echo times are not: give each echo its own image"));
     }
-}
-
-// Part of the steps between neighbours with signal that exceed `least`.
-double part_of_large_steps(const VolumeF& phase, const VolumeF* magnitude, float least)
-{
-    struct Steps {
-        std::size_t n = 0, large = 0;
-        Steps& operator+=(const Steps& o)
-        {
-            n += o.n;
-            large += o.large;
-            return *this;
-        }
-    };
-    const Dims& d = phase.dims();
-    const auto counts = [&](std::size_t v) { return phase[v] != 0.0f && (magnitude == nullptr || (*magnitude)[v] > 0.0f); };
-    const auto steps = parallel::sum_blocks<Steps>(phase.size(), [&](std::size_t begin, std::size_t end) {
-        Steps s;
-        for (std::size_t v = begin; v < end; ++v) {
-            if (!counts(v)) continue;
-            const auto look_at = [&](bool inside, std::size_t neighbour) {
-                if (!inside || !counts(neighbour)) return;
-                ++s.n;
-                s.large += std::abs(phase[v] - phase[neighbour]) > least ? 1 : 0;
-            };
-            look_at(v % d.nx + 1 < d.nx, v + 1);
-            look_at(v / d.nx % d.ny + 1 < d.ny, v + d.nx);
-            look_at(v + d.nx * d.ny < phase.size(), v + d.nx * d.ny);
-        }
-        return s;
-    });
-    return steps.n == 0 ? 0.0 : static_cast<double>(steps.large) / static_cast<double>(steps.n);
-}
-
-// Phase wraps at the ends of its circle. A masked phase of a short echo may span little, but then it does not wrap.
-void refuse_mixed_units(const Chain& chain, const std::vector<EchoCounts>& counts)
-{
-    const auto part_of_circle = [](const EchoCounts& c) { return static_cast<double>(c.high - c.low) / units::two_pi; };
-    const auto wide = std::max_element(counts.begin(), counts.end(),
-                                       [&](const EchoCounts& a, const EchoCounts& b) { return part_of_circle(a) < part_of_circle(b); });
-    if (part_of_circle(*wide) < wide_part_of_circle) return;
-    std::string wrong;
-    for (std::size_t e = 0; e < counts.size(); ++e) {
-        const float span_rad = counts[e].high - counts[e].low;
-        if (!(span_rad > 0.0f) || part_of_circle(counts[e]) >= narrow_part_of_circle) continue;
-        const double wraps = part_of_large_steps(chain.phase_rad[e], magnitude_of(chain, e), static_cast<float>(wrap_part_of_range) * span_rad);
-        if (wraps > fewest_wraps) wrong += str(wrong.empty() ? "echo " : " | echo ", chain.used_echoes[e], ": the phase wraps, but spans ", span_rad, " rad");
-    }
-    require(wrong.empty(), str(wrong, ", while echo ", chain.used_echoes[static_cast<std::size_t>(wide - counts.begin())],
-                               " spans a full circle of 6.28: it is stored in another unit; scale all echoes to radians"));
-}
-
-void warn_of_narrow_phase(Chain& chain, const std::vector<EchoCounts>& counts)
-{
-    float widest = 0.0f;
-    for (const EchoCounts& c : counts) widest = std::max(widest, c.high - c.low);
-    if (widest <= 0.0f || static_cast<double>(widest) >= least_part_of_circle * units::two_pi) return;
-    chain.warn(str("the phase spans ", widest, " rad in all echoes, not a full circle of 6.28: if it was stored in another unit (turns, "
-                   "multiples of pi), scale it to radians"));
 }
 
 bool is_gap(const VolumeF& phase, std::size_t v)
@@ -414,8 +349,9 @@ void check_echoes(Chain& chain)
     refuse_exchanged(chain, counts);
     refuse_copies(chain);
     limit_spikes(chain);
-    refuse_mixed_units(chain, counts);
-    warn_of_narrow_phase(chain, counts);
+    std::vector<float> spans_rad;
+    for (const EchoCounts& c : counts) spans_rad.push_back(c.high - c.low);
+    check_units(chain, spans_rad);
     mark_missing(chain, counts);
     take_out_empty_echoes(chain, counts);
     take_out_noise(chain);
