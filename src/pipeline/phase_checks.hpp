@@ -11,12 +11,6 @@ namespace qsmpi::pipeline {
 /// @throws InputError where two echoes hold the same phase, or an echo holds it in another unit than the others
 void check_echoes(Chain& chain);
 
-/// Warns of a field of view of a few slices, along any axis, and of voxels much longer than wide.
-void warn_of_geometry(Chain& chain);
-
-/// Warns of a mask that ends where the volume does with much of its cross-section: the object goes on beyond it.
-void warn_of_cut_mask(Chain& chain, const Mask& mask);
-
 /// Warns of two echoes, by index, so far apart that the step between them could not be unwrapped by itself when the
 /// coil offset was removed.
 void warn_of_steep_steps(Chain& chain, std::size_t first, std::size_t second, const phase::RemovedOffset& removed);

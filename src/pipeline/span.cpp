@@ -14,6 +14,7 @@
 #include "qsmpi/numerics/kernels.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/resize.hpp"
+#include "geometry_checks.hpp"
 #include "phase_checks.hpp"
 #include "registries.hpp"
 

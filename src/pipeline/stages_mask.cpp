@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "chain.hpp"
-#include "phase_checks.hpp"
+#include "geometry_checks.hpp"
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/io/nifti.hpp"

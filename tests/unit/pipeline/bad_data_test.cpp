@@ -1,5 +1,4 @@
 // Scans that are not what they should be: each ends in a map with a warning or in a clear refusal, never in NaN.
-#include <complex>
 
 #include "bad_data.hpp"
 

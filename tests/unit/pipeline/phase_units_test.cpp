@@ -6,8 +6,6 @@
 
 namespace qsmpi::pipeline {
 
-using ::testing::Contains;
-using ::testing::HasSubstr;
 using PhaseUnits = BadData;
 
 TEST_F(PhaseUnits, AnEchoInAnotherUnitThanTheOthersIsRefused)
