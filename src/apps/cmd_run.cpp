@@ -285,7 +285,7 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
     const fs::path wisdom = sizes.empty() ? fs::path() : prepare_wisdom(a.run.output_dir, sizes);
     for (CheckedAcquisition& c : checked) {
         if (c.refused()) continue;
-        pipeline::JobSpec spec{std::move(c.acquisition), options, a.run.output_dir, c.input_hash, wisdom, 1};
+        pipeline::JobSpec spec{std::move(c.acquisition), options, a.run.output_dir, c.input_hash, wisdom, 1, a.run.force};
         work.jobs.push_back({spec.acquisition.key, pipeline::job_hash(spec), nlohmann::json(spec).dump(),
                              pipeline::estimate_memory_bytes(spec.acquisition, options),
                              pipeline::estimate_cost(spec.acquisition, options)});

@@ -123,7 +123,7 @@ public:
 
     void run(JobResult& result)
     {
-        if (auto warnings = warnings_of_outputs(spec_, job_hash(spec_))) {
+        if (auto warnings = spec_.force ? std::nullopt : warnings_of_outputs(spec_, job_hash(spec_))) {
             result.state = "skipped";
             result.warnings = *std::move(warnings);
             return;
@@ -158,6 +158,7 @@ private:
     std::size_t load()
     {
         chain_.stage = "load";
+        if (spec_.force) return 0;
         std::size_t first = 0;
         try {
             first = load_finished_stages(chain_, record_, hashes_);

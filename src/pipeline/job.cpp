@@ -32,7 +32,8 @@ void to_json(json& j, const JobSpec& s)
          {"output_dir", s.output_dir.string()},
          {"input_hash", s.input_hash},
          {"wisdom_file", s.wisdom_file.string()},
-         {"threads", s.threads}};
+         {"threads", s.threads},
+         {"force", s.force}};
 }
 
 void from_json(const json& j, JobSpec& s)
@@ -43,6 +44,7 @@ void from_json(const json& j, JobSpec& s)
     j.at("input_hash").get_to(s.input_hash);
     s.wisdom_file = j.at("wisdom_file").get<std::string>();
     j.at("threads").get_to(s.threads);
+    j.at("force").get_to(s.force);
 }
 
 void to_json(json& j, const JobResult& r)

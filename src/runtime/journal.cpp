@@ -33,14 +33,19 @@ std::string crc_text(std::string_view object)
 }
 
 /// What the job's answer calls its warnings; see child.hpp.
-std::vector<std::string> warnings_in(const std::string& result)
+std::vector<std::string> warnings_in(const ordered_json& answer)
 {
     std::vector<std::string> warnings;
-    const auto answer = ordered_json::parse(result, nullptr, false);
     if (!answer.is_object() || !answer.contains("warnings")) return warnings;
     for (const auto& warning : answer["warnings"])
         if (warning.is_string()) warnings.push_back(warning.get<std::string>());
     return warnings;
+}
+
+/// Whether the job found everything up to date: what it cost is what it cost before.
+bool was_skipped(const ordered_json& answer)
+{
+    return answer.is_object() && answer.contains("state") && answer["state"] == "skipped";
 }
 
 double rounded(double value) { return static_cast<double>(static_cast<std::int64_t>(value * 1000.0 + 0.5)) / 1000.0; }
@@ -207,10 +212,13 @@ void apply(const JournalRecord& r, std::map<std::string, JobStatus>& jobs)
     } else {
         s.cause = r.cause == Cause::none ? "" : to_text(r.cause);
         s.message = r.message;
-        s.warnings = warnings_in(r.result);
-        s.seconds = r.seconds;
-        s.total_seconds += r.seconds;
-        s.peak_mb = r.peak_mb;
+        const auto answer = ordered_json::parse(r.result, nullptr, false);
+        s.warnings = warnings_in(answer);
+        if (!was_skipped(answer)) {
+            s.seconds = r.seconds;
+            s.total_seconds += r.seconds;
+            s.peak_mb = r.peak_mb;
+        }
         if (r.event == "lost") ++s.rank_deaths;
         if (r.event == "done" || r.event == "failed" || r.event == "refused") {
             s.state = r.event;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <utility>
 
@@ -165,6 +166,12 @@ std::vector<char*> pointers(std::vector<std::string>& texts)
     return out;
 }
 
+/// Where the log of an earlier run waits until this one has told whether there was something to do.
+std::filesystem::path set_aside(const std::filesystem::path& log_file)
+{
+    return log_file.parent_path() / str(".", log_file.filename().string());
+}
+
 }  // namespace
 
 Descriptor::~Descriptor()
@@ -208,16 +215,16 @@ std::vector<std::string> child_environment(const char* const* parent, const Chil
     return out;
 }
 
-ChildProcess::ChildProcess(const ChildSpec& spec)
+ChildProcess::ChildProcess(const ChildSpec& spec) : log_file_(spec.log_file)
 {
+    std::error_code absent;
     require(!spec.command.empty(), "a job's command is empty");
     Descriptor payload = anonymous_file("qsmpi-payload");
     write_all(payload.get(), spec.payload, "payload of a job");
     lseek(payload.get(), 0, SEEK_SET);
     answer_ = anonymous_file("qsmpi-answer");
-    const int fresh = spec.attempt <= 1 ? O_TRUNC : 0;
-    log_ = moved_up(open(spec.log_file.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | fresh, 0666),
-                    spec.log_file.string());
+    if (spec.attempt <= 1) std::filesystem::rename(log_file_, set_aside(log_file_), absent);
+    log_ = moved_up(open(spec.log_file.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666), spec.log_file.string());
     if (spec.attempt > 1) write_all(log_.get(), str("--- attempt ", spec.attempt, "\n"), spec.log_file.string());
 
     std::vector<std::string> command = spec.command;
@@ -238,6 +245,7 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
       answer_(std::move(other.answer_)),
       log_(std::move(other.log_)),
+      log_file_(std::move(other.log_file_)),
       started_s_(other.started_s_),
       oom_kills_(other.oom_kills_)
 {
@@ -276,7 +284,11 @@ std::optional<Outcome> ChildProcess::ended()
     ending.rusage_peak_mb = static_cast<double>(usage.ru_maxrss) / 1024.0;
     ending.kernel_ran_out = !ending.exited && oom_kills_so_far() > oom_kills_;
     if (!ending.exited || ending.code != 0) ending.log_tail = tail_of(log_.get(), longest_tail);
-    return classify(ending);
+    Outcome outcome = classify(ending);
+    std::error_code absent;
+    if (outcome.skipped) std::filesystem::rename(set_aside(log_file_), log_file_, absent);
+    else std::filesystem::remove(set_aside(log_file_), absent);
+    return outcome;
 }
 
 }  // namespace qsmpi::runtime

@@ -55,6 +55,7 @@ private:
     pid_t pid_ = -1;
     Descriptor answer_;
     Descriptor log_;
+    std::filesystem::path log_file_;
     double started_s_ = 0.0;
     std::uint64_t oom_kills_ = 0;
 };

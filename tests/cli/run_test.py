@@ -74,6 +74,27 @@ class Run(Case):
         after = {n: os.stat(os.path.join(self.out(), n)).st_mtime_ns for n in before}
         self.assertEqual(before, after)
 
+    def test_force_does_all_of_it_again(self):
+        bids = self.phantom(1)
+        run("run", bids, self.out(), *FAST)
+        log = self.path("out/logs/sub-01.log")
+        first = stages_run(log)
+        os.remove(log)
+        text = run("run", bids, self.out(), *FAST[1:], "--force").stderr
+        self.assertNotIn("up to date", text)
+        self.assertEqual(stages_run(log), first)
+
+    def test_a_job_that_is_up_to_date_keeps_its_log(self):
+        bids = self.phantom(1)
+        run("run", bids, self.out(), *FAST)
+        before = self.read("out/logs/sub-01.log")
+        os.remove(self.path("out/journal.jsonl"))  # as if the run had died before it was told of the end
+        self.assertIn("up to date", run("run", bids, self.out(), *FAST[1:]).stderr)
+        self.assertEqual(self.read("out/logs/sub-01.log"), before)
+        self.assertEqual(os.listdir(self.path("out/logs")), ["sub-01.log"])
+        run("run", bids, self.out(), *FAST, "--reference", "none")
+        self.assertEqual(stages_run(self.path("out/logs/sub-01.log")), ["chi", "swi"])
+
     def test_a_changed_option_runs_again_from_the_stage_it_affects(self):
         bids = self.phantom(1)
         run("run", bids, self.out(), *FAST)

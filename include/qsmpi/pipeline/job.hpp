@@ -21,6 +21,7 @@ struct JobSpec {
     std::string input_hash;           ///< content hash of all input files (32 hex digits)
     std::filesystem::path wisdom_file;
     int threads = 1;
+    bool force = false;               ///< from the first stage, whatever outputs and record hold
 };
 
 /// What a finished job says. States other than done carry a one-line message with subject and stage.
@@ -41,7 +42,7 @@ using StageObserver = std::function<void(const std::string& stage, double fracti
 /// Runs the whole chain for one acquisition and publishes its outputs. Never throws for a failed job.
 ///
 /// Stages whose hash is found in OUT_DIR/intermediates/<key>.h5 are not run again; a job whose outputs carry its hash
-/// does nothing ("skipped"). Stages that finished before a failure stay in the record.
+/// does nothing ("skipped"). Stages that finished before a failure stay in the record. With `force` all of it is done again.
 ///
 /// A hook for tests: the environment variable QSMPI_INJECT="<fault>@<stage>[@<key>]" provokes a fault when that stage
 /// begins (of that job only, if a key is given): segfault | hang | throw | oom (allocates until it is stopped).

@@ -92,6 +92,17 @@ TEST_F(Job, DoesNothingWhenNothingChanged)
     EXPECT_EQ(tree(spec.output_dir), before);
 }
 
+TEST_F(Job, DoesAllOfItAgainWhenForced)
+{
+    const TinyScan scan;
+    JobSpec spec = scan.job();
+    stages_run(spec);
+    const auto before = tree(spec.output_dir);
+    spec.force = true;
+    EXPECT_EQ(stages_run(json(spec).get<JobSpec>()), all_stages) << "as a child is told";
+    EXPECT_EQ(tree(spec.output_dir), before);
+}
+
 TEST_F(Job, StartsAtTheFirstStageThatAChangeAffects)
 {
     const TinyScan scan;

@@ -132,6 +132,23 @@ TEST_F(JournalFile, AddsUpTheSecondsOfAllAttemptsAndKeepsTheWarningsOfTheLast)
     EXPECT_TRUE(state().at("a").warnings.empty());
 }
 
+TEST_F(JournalFile, KeepsWhatAJobCostWhenItFindsEverythingUpToDate)
+{
+    JournalRecord done = about("done", "a"), skipped = about("done", "a");
+    done.seconds = 3;
+    done.peak_mb = 200;
+    done.result = R"({"state":"done"})";
+    skipped.seconds = 0.02;
+    skipped.peak_mb = 15;
+    skipped.result = R"({"state":"skipped","warnings":["one echo"]})";
+    add({about("started", "a"), done, about("started", "a"), skipped});
+    const JobStatus a = state().at("a");
+    EXPECT_EQ(a.seconds, 3.0);
+    EXPECT_EQ(a.total_seconds, 3.0);
+    EXPECT_EQ(a.peak_mb, 200.0);
+    EXPECT_EQ(a.warnings, std::vector<std::string>{"one echo"});
+}
+
 TEST_F(JournalFile, MergesShardsByTime)
 {
     JournalContent one, two;
