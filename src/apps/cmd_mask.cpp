@@ -2,6 +2,7 @@
 #include "cli.hpp"
 #include "commands.hpp"
 #include "image_arguments.hpp"
+#include "qsmpi/core/log.hpp"
 #include "qsmpi/mask/expression.hpp"
 #include "qsmpi/mask/threshold.hpp"
 #include "qsmpi/numerics/morphology.hpp"
@@ -68,7 +69,8 @@ int cmd_mask(const Arguments& arguments)
         inputs.quality = &quality;
     }
     Mask result;
-    if (!phase && tree == mask::Node{}) {  // auto
+    const bool by_threshold = !phase && tree == mask::Node{};  // auto
+    if (by_threshold) {
         result = mask::robust_threshold(magnitude.data, threshold_factor);
     } else {
         mask::Evaluated made = mask::evaluate(tree, inputs);
@@ -76,8 +78,15 @@ int cmd_mask(const Arguments& arguments)
                 str("the mask is empty (", counts(made.parts), "); loosen the part that left nothing"));
         result = std::move(made.mask);
     }
+    const std::size_t n_before = numerics::count(result);
     if (erosion_mm > 0.0) result = numerics::erode(result, erosion_mm);
-    require(numerics::count(result) > 0, "the mask is empty; lower --threshold-factor, erode less, or give --phase");
+    const std::size_t n = numerics::count(result);
+    require(n > 0, n_before > 0   ? str("the mask is empty: all ", n_before, " voxels lie within --erosion-mm ", erosion_mm,
+                                        " of its edge; erode less")
+                   : by_threshold ? "the mask is empty; lower --threshold-factor, or give --phase"
+                                  : "the mask is empty; loosen --mask");
+    if (erosion_mm > 0.0 && n == n_before)
+        log::warn(str("--erosion-mm ", erosion_mm, " is less than a voxel: nothing was peeled off"));
     io::write_nifti(out, result, magnitude.header.geometry, "mask");
     return exit_done;
 }

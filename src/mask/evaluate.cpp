@@ -53,7 +53,7 @@ private:
             if (node.kind == NodeKind::without) join(mask, other, [](bool a, bool b) { return a && !b; });
         }
         if (node.kind == NodeKind::inverse) join(mask, mask, [](bool a, bool) { return !a; });
-        else if (node.kind != NodeKind::shaped) return noted(to_text(node), std::move(mask));
+        if (node.kind != NodeKind::shaped) return noted(to_text(node), std::move(mask));
         for (const Step& step : node.steps) mask = noted(to_text(step), after(mask, step));
         return mask;
     }

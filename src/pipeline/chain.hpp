@@ -39,6 +39,9 @@ inline constexpr const char* reference_note = "reference";
 inline constexpr const char* null_space_note = "null_space";
 inline constexpr const char* by_r2star_word = "R2*";
 
+/// Key of the note of stage "mask" that says how many voxels its erosion took.
+inline constexpr const char* eroded_voxels_note = "eroded_voxels";
+
 /// Key of the note with options as they were used; sidecars show them among the parameters.
 inline constexpr const char* used_note = "used";
 

@@ -226,7 +226,7 @@ void add_mask_methods(std::vector<Method>& methods, const Chain& chain)
             if (!method.name.empty() && std::none_of(methods.begin(), methods.end(), same)) methods.push_back(std::move(method));
         });
     }
-    if (o.mask_erosion_mm > 0.0)
+    if (o.mask_erosion_mm > 0.0 && noted(chain, "mask", eroded_voxels_note) != 0)
         methods.push_back({"mask", "erosion", str("The mask was eroded by ", o.mask_erosion_mm, " mm."), ""});
 }
 

@@ -179,6 +179,7 @@ void run_mask(Chain& chain)
 {
     mask::Evaluated made = make_mask(chain);
     const double erosion_mm = chain.spec.options.mask_erosion_mm;
+    const std::size_t n_made = numerics::count(made.mask);
     auto mask = std::make_shared<Mask>(erosion_mm > 0.0 ? numerics::erode(made.mask, erosion_mm) : std::move(made.mask));
     const std::size_t n = numerics::count(*mask);
     if (n == 0) throw NumericalError(why_empty(chain, made.parts));
@@ -190,6 +191,9 @@ void run_mask(Chain& chain)
     const SharedVolume& sigma_hz = chain.maps.front().sigma_hz;
     const std::size_t known = sigma_hz ? sum_of_reliability(*sigma_hz, *mask).n : n;
     const double unknown = 1.0 - static_cast<double>(known) / static_cast<double>(n);
+    if (erosion_mm > 0.0) chain.note(eroded_voxels_note, n_made - n);
+    if (erosion_mm > 0.0 && n == n_made)
+        chain.warn(str("mask_erosion_mm = ", erosion_mm, " is less than a voxel: nothing was peeled off the mask"));
     chain.note("voxels", n);
     chain.note("millilitres", millilitres);
     chain.note("unknown_fraction", unknown);
