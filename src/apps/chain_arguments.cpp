@@ -45,7 +45,7 @@ const std::map<std::string, Help>& help_texts()
         {"null_space", {"WORD", "what the field cannot show of the map, smooth waves, settled by likeness of R2* or by modes of the map: auto (after separation) | on | off"}},
         {"reference", {"WORD", "what is 0 ppm: mean (of the mask) | csf | none, or the path of NIfTI weights, or of labels as "
                                "in labels-{sub}.nii.gz:4,43"}},
-        {"per_echo", {"", "a map of each echo too, besides their combination"}},
+        {"per_echo", {"", "a field and a map of each echo and the mean of the maps; then there is no field of all echoes"}},
         {"swi", {"NAME", "susceptibility-weighted image and its 7 mm minimum projection: off | clear | classic"}},
     };
     return texts;
