@@ -113,8 +113,15 @@ json ChainArguments::given() const
 
 pipeline::ChainOptions ChainArguments::options() const
 {
+    return options_from(given());
+}
+
+pipeline::ChainOptions options_from(const json& given)
+{
     try {
-        return given().get<pipeline::ChainOptions>();
+        auto options = given.get<pipeline::ChainOptions>();
+        pipeline::refuse_without_effect(given, options);
+        return options;
     } catch (const InputError& e) {
         throw UsageError(e.what());
     }

@@ -18,13 +18,17 @@ public:
     /// What the command line and its configuration file say, and no more: for pipeline::from_json(). After parsing.
     /// @throws UsageError for a value that is not of the option's type
     [[nodiscard]] nlohmann::json given() const;
-    /// The same over the preset, over the defaults. @throws UsageError for words and ranges that validate() refuses too
+    /// options_from() what is given.
     [[nodiscard]] pipeline::ChainOptions options() const;
 
 private:
     /// JSON key and value; a list, so that addresses stay.
     std::list<std::pair<std::string, std::optional<std::string>>> texts_;
 };
+
+/// What is given, over the preset, over the defaults.
+/// @throws UsageError for words and ranges that validate() refuses too, and for what has no effect
+[[nodiscard]] pipeline::ChainOptions options_from(const nlohmann::json& given);
 
 /// That a number is one that an option of the chain takes. @throws UsageError
 void require_range(const char* option, double value, const char* chain_option);

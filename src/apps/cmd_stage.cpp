@@ -35,12 +35,9 @@ pipeline::ChainOptions options_of(const ChainArguments& arguments, const fs::pat
     if (chosen.contains("mask") || on_line.contains("mask"))
         throw UsageError("mask: a stage uses mask.nii.gz as it is; leave the option out");
     chosen.update(on_line);
-    pipeline::ChainOptions options;
-    try {
-        options = chosen.get<pipeline::ChainOptions>();
-    } catch (const InputError& e) {
-        throw UsageError(e.what());
-    }
+    pipeline::ChainOptions options = options_from(chosen);
+    if (options.mask != pipeline::ChainOptions{}.mask)
+        log::warn(str("mask.nii.gz is the mask, not '", options.mask, "' of preset ", options.preset));
     // Presets peel masks that are made for them; this one is given.
     if (!chosen.contains("mask_erosion_mm")) options.mask_erosion_mm = 0.0;
     return options;

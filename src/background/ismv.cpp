@@ -50,6 +50,7 @@ constinit const Method ismv_method{
     .run = [](const Problem& p) {
         return ismv(*p.total_field_ppm, *p.mask, {.radius_mm = p.max_radius_mm});
     },
-    .leaves_harmonics = true};
+    .leaves_harmonics = true,
+    .takes_radius = true};
 
 }  // namespace qsmpi::background

@@ -54,6 +54,7 @@ constinit const Method resharp_method{
         ResharpOptions options;
         if (p.max_radius_mm > 0.0) options.radius_mm = p.max_radius_mm;
         return resharp(*p.total_field_ppm, *p.mask, options);
-    }};
+    },
+    .takes_radius = true};
 
 }  // namespace qsmpi::background

@@ -24,6 +24,7 @@ constinit const Method separation_method{
         }
         return separate_sources(*p.total_field_ppm, *p.mask, p.b0_direction_ijk, input, p.inner, options);
     },
-    .leaves_little = true};
+    .leaves_little = true,
+    .takes_rounds = true};
 
 }  // namespace qsmpi::background

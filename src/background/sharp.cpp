@@ -25,6 +25,7 @@ constinit const Method sharp_method{
         SharpOptions options;
         if (p.max_radius_mm > 0.0) options.radius_mm = p.max_radius_mm;
         return sharp(*p.total_field_ppm, *p.mask, options);
-    }};
+    },
+    .takes_radius = true};
 
 }  // namespace qsmpi::background

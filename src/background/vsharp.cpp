@@ -136,6 +136,7 @@ constinit const Method vsharp_method{
         if (p.max_radius_mm > 0.0) options.max_radius_mm = p.max_radius_mm;
         return vsharp(*p.total_field_ppm, *p.mask, options);
     },
-    .leaves_harmonics = true};
+    .leaves_harmonics = true,
+    .takes_radius = true};
 
 }  // namespace qsmpi::background

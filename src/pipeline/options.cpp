@@ -132,6 +132,23 @@ void validate(const ChainOptions& o)
             str("background_rounds: ", o.background_rounds, " is not a whole number of rounds"));
 }
 
+void refuse_without_effect(const nlohmann::json& given, const ChainOptions& o)
+{
+    const nlohmann::json standard = ChainOptions{};
+    const auto refuse_if = [&](const char* name, bool without_effect, const std::string& beside) {
+        if (!without_effect || !given.contains(name) || given.at(name) == standard.at(name)) return;
+        throw InputError(str(name, ": ", given.at(name).dump(), " has no effect with ", beside, "; leave it out"));
+    };
+    const ChainOptions used = resolved(o);
+    const BackgroundUse takes = background_use(o);
+    const std::string beside = takes.total_field ? str("inversion '", used.inversion, "', which starts from the total field")
+                                                 : str("background '", used.background, "'");
+    refuse_if("background", takes.total_field && o.background != used.background, beside);
+    refuse_if("background_cleanup", takes.total_field && o.background_cleanup != used.background_cleanup, beside);
+    refuse_if("background_radius_mm", !takes.radius, beside);
+    refuse_if("background_rounds", !takes.rounds, beside);
+}
+
 void to_json(nlohmann::json& j, const ChainOptions& o)
 {
     j = nlohmann::json::object();

@@ -11,6 +11,7 @@
 #include "qsmpi/io/png.hpp"
 #include "qsmpi/relaxometry/r2star.hpp"
 #include "qsmpi/swi/swi.hpp"
+#include "registries.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
@@ -35,9 +36,10 @@ std::vector<Output> outputs_of(const io::Acquisition& acquisition, const ChainOp
             for (const char* suffix : {"fieldmap", "Chimap"}) outputs.push_back({echo.number, suffix});
     outputs.push_back({0, "mask"});
     outputs.push_back({0, "desc-romeo_quality"});
-    if (!several)
-        for (const char* suffix : {"fieldmap", "desc-local_fieldmap", "desc-sigma_fieldmap"})
-            outputs.push_back({0, suffix});
+    if (!several) {
+        for (const char* suffix : {"fieldmap", "desc-sigma_fieldmap"}) outputs.push_back({0, suffix});
+        if (removes_background(options)) outputs.push_back({0, "desc-local_fieldmap"});
+    }
     if (r2star_method(acquisition, options) != "off")
         for (const char* suffix : {"R2starmap", "T2starmap", "S0map"}) outputs.push_back({0, suffix});
     if (swi_method(acquisition, options) != "off")

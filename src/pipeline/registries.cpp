@@ -73,6 +73,14 @@ ChainOptions resolved(ChainOptions options)
     return options;
 }
 
+bool removes_background(const ChainOptions& options) { return resolved(options).background != background::no_removal; }
+
+BackgroundUse background_use(const ChainOptions& options)
+{
+    const background::Method& used = background::method(resolved(options).background);
+    return {inversion::method(options.inversion).input == inversion::Input::total_field, used.takes_radius, used.takes_rounds};
+}
+
 background::LocalField remove_background(const Chain& chain, const MapState& map, const VolumeF& total_field_ppm,
                                          Pass pass)
 {

@@ -16,6 +16,16 @@ namespace qsmpi::pipeline {
 /// same hashes the same.
 [[nodiscard]] ChainOptions resolved(ChainOptions options);
 
+/// Whether there is a local field: not with background "none", nor with an inversion of the total field.
+[[nodiscard]] bool removes_background(const ChainOptions& options);
+
+/// Which options of background removal the methods chosen look at.
+struct BackgroundUse {
+    bool total_field = false;  ///< the inversion starts from the total field: none
+    bool radius = false, rounds = false;
+};
+[[nodiscard]] BackgroundUse background_use(const ChainOptions& options);
+
 /// Runs the background method of the options on the field of one map, in the mask of the pass. Methods that need balls of
 /// mask around each voxel would lose most of a mask with holes: the reliable pass has PDF instead.
 [[nodiscard]] background::LocalField remove_background(const Chain& chain, const MapState& map,

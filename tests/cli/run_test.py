@@ -270,6 +270,25 @@ class Run(Case):
         self.assertEqual(maps, ["sub-01_Chimap.nii.gz"] + [f"sub-01_echo-{e}_Chimap.nii.gz" for e in (1, 2, 3)])
 
 
+    def test_no_local_field_is_published_where_none_is_made(self):
+        bids = self.phantom(1)
+        local = self.path("out/sub-01/anat/sub-01_desc-local_fieldmap")
+        for background, there in (("vsharp", True), ("none", False)):
+            run("run", bids, self.out(), "--no-progress", "--inversion", "tkd", "--background", background)
+            for ending in (".nii.gz", ".json"):
+                self.assertEqual(os.path.exists(local + ending), there, background + ending)
+        self.assertTrue(os.path.exists(self.path("out/sub-01/anat/sub-01_fieldmap.nii.gz")))
+
+    def test_an_erosion_that_takes_nothing_is_told_and_not_claimed(self):
+        bids = self.phantom(1)
+        for mm, taken in ((2, False), (5, True)):
+            run("run", bids, self.out(), *FAST, "--mask-erosion-mm", mm)
+            self.assertEqual(f"The mask was eroded by {mm} mm" in self.read("out/methods.txt"), taken)
+            said = json.loads(self.read("out/sub-01/anat/sub-01_Chimap.json"))
+            self.assertEqual("less than a voxel" in " ".join(said["Warnings"]), not taken)
+            self.assertEqual(said["Findings"]["mask"]["eroded_voxels"] > 0, taken)
+
+
 class DryRun(Case):
     def test_says_what_becomes_of_every_image_and_writes_nothing(self):
         bids = self.phantom(1)

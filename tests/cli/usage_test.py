@@ -45,6 +45,15 @@ class Usage(Case):
         self.assertIn("analysis level: 'grup' is not one of participant, group", self.refused("run", "in", "out", "grup"))
         self.assertIn("--per-echo: 'maybe' is neither on nor off", self.refused("run", "in", "out", "--per-echo=maybe"))
 
+    def test_an_option_without_effect_is_refused(self):
+        tgv = ["run", "in", "out", "--inversion", "tgv"]
+        for name, value in (("background", "vsharp"), ("background-cleanup", "on"), ("background-rounds", "4"), ("background-radius-mm", "5")):
+            text = self.refused(*tgv, "--" + name, value)
+            self.assertIn(name.replace("-", "_") + ": ", text)
+            self.assertIn("has no effect with inversion 'tgv'", text)
+        self.assertIn("with background 'separation'", self.refused("run", "in", "out", "--background-radius-mm", "5"))
+        self.assertIn("with background 'pdf'", self.refused("run", "in", "out", "--background", "pdf", "--background-rounds", "5"))
+
     def test_a_value_out_of_range_is_refused(self):
         self.assertIn("mask_quality_threshold", self.refused("run", "in", "out", "--mask-quality-threshold", "3"))
         self.assertIn("--shard: '4/4' is not I/N", self.refused("run", "in", "out", "--shard", "4/4"))

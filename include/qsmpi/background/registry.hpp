@@ -35,6 +35,8 @@ struct Method {
     /// Whether so little background is left that the inversion does best not to look for its sources by the edges of the magnitude
     /// beyond the mask, as measured on a simulated head.
     bool leaves_little = false;
+    bool takes_radius = false;  ///< whether it looks at Problem::max_radius_mm
+    bool takes_rounds = false;  ///< whether it looks at Problem::rounds
 };
 
 /// Name of the method that leaves the field as it is: for inversions of the total field.

@@ -45,6 +45,12 @@ void validate(const ChainOptions& o);
 /// @throws InputError naming `shown_name`, the value and the range
 void require_range(const std::string& shown_name, double value, const std::string& option);
 
+/// Options that were asked for by name and alter nothing beside the others, such as a background method before an inversion of
+/// the total field.
+/// @param given  what was asked for, as for from_json(), and made `o`
+/// @throws InputError naming the option, why it has no effect and what to do
+void refuse_without_effect(const nlohmann::json& given, const ChainOptions& o);
+
 void to_json(nlohmann::json& j, const ChainOptions& o);
 /// Keys that are absent keep their value, or have that of the preset if j names one. Calls validate().
 /// @throws InputError for an unknown key, naming the nearest known one
