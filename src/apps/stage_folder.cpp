@@ -30,6 +30,7 @@ constexpr const char* magnitude_name = "magnitude.nii.gz";
 /// Relative difference of voxel sizes that rounding may make.
 constexpr double voxel_tolerance = 0.01;
 constexpr double unit_vector_tolerance = 0.01;
+constexpr double largest_b0_difference_deg = 10.0;
 /// Wrapped phase ends at pi, or at two pi where it is counted from 0; what is beyond has another unit.
 constexpr double largest_phase_rad = 2.0 * units::pi + 0.1;
 
@@ -44,6 +45,14 @@ public:
                    .line());
     }
     void add(const Error& e) { append(e.what()); }
+    /// Of what is used all the same.
+    void warn(const std::string& message)
+    {
+        log::warn(message);
+        warnings_.push_back(message);
+    }
+    [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
+    [[nodiscard]] fs::path path_of(const char* file) const { return folder_ / file; }
     void raise() const { require(lines_.empty(), lines_); }
     [[nodiscard]] bool none() const { return lines_.empty(); }
 
@@ -52,6 +61,7 @@ private:
 
     fs::path folder_;
     std::string lines_;
+    std::vector<std::string> warnings_;
 };
 
 /// A number or a list of numbers.
@@ -103,6 +113,20 @@ void check_voxel_size(const std::vector<double>& voxel_mm, const json& given, co
     }
 }
 
+/// B0_dir is in image axes and goes first, for made images may have any affine. Which end of the axis is meant alters nothing.
+void compare_with_header(const UnitVector& b0_direction_ijk, const io::Geometry& header, Problems& problems)
+{
+    if (header.sform_code <= 0 && header.qform_code <= 0) return;  // it names none
+    const UnitVector said = header.b0_direction_ijk();
+    double cosine = 0.0;
+    for (std::size_t i = 0; i < 3; ++i) cosine += b0_direction_ijk[i] * said[i];
+    const double apart_deg = std::acos(std::min(1.0, std::abs(cosine))) * 180.0 / units::pi;
+    if (apart_deg > largest_b0_difference_deg)
+        problems.warn(str(problems.path_of(params_name).string(), ": B0_dir is ", std::round(apart_deg), " degrees from the [", said[0],
+                          ", ", said[1], ", ", said[2], "] of the affine of ", mask_name,
+                          ", and is used: if the affine is right, give its direction"));
+}
+
 /// "line 2, column 7", of a byte counted from 1.
 std::string place_in(const std::string& text, std::size_t byte)
 {
@@ -145,7 +169,11 @@ void read_params(const fs::path& folder, pipeline::SpanInput& input, Problems& p
         const double length = std::hypot((*b)[0], (*b)[1], (*b)[2]);
         if (std::abs(length - 1.0) > unit_vector_tolerance)
             problems.add(params_name, "B0_dir", params["B0_dir"].dump(), str("has length ", length), "divide it by its length");
-        else input.geometry.given_b0_direction_ijk = UnitVector{(*b)[0] / length, (*b)[1] / length, (*b)[2] / length};
+        else {
+            const UnitVector direction{(*b)[0] / length, (*b)[1] / length, (*b)[2] / length};
+            compare_with_header(direction, input.geometry, problems);
+            input.geometry.given_b0_direction_ijk = direction;
+        }
     }
     if (const auto h = numbers(params, "voxel_size", 3, "three voxel sizes in mm", problems))
         check_voxel_size(*h, params["voxel_size"], input.geometry.grid.voxel_mm, problems);
@@ -174,7 +202,7 @@ std::vector<VolumeF> read_volumes(const fs::path& folder, const char* name, cons
     }
     const double apart_mm = io::largest_corner_distance_mm(affine, geometry.affine(), grid.dims);
     if (apart_mm > *std::min_element(grid.voxel_mm.begin(), grid.voxel_mm.end()))
-        log::warn(str((folder / name).string(), ": its header places corners up to ", apart_mm, " mm from where that of ", mask_name,
+        problems.warn(str((folder / name).string(), ": its header places corners up to ", apart_mm, " mm from where that of ", mask_name,
                       " does; voxels are taken to be in the same order: if axes are flipped, resample one to the other"));
     for (VolumeF& v : volumes) {
         if (v.grid() == grid) continue;
@@ -184,6 +212,11 @@ std::vector<VolumeF> read_volumes(const fs::path& folder, const char* name, cons
         v = std::move(on_grid);
     }
     return volumes;
+}
+
+bool is_field(const std::string& name)
+{
+    return name == file_name(Artifact::total_field) || name == file_name(Artifact::local_field);
 }
 
 struct Census {
@@ -224,6 +257,8 @@ void check_values(std::vector<VolumeF>& volumes, const char* name, const Mask& m
         problems.add(name, "", "", "all voxels are zero", "make the image again");
     else if (name == std::string(file_name(Artifact::phase)) && all.largest() > largest_phase_rad)
         problems.add(name, "", str(all.largest()), "wrapped phase in radians ends at pi", "scale it to radians");
+    else if (is_field(name) && all.largest() > io::largest_field_ppm)
+        problems.add(name, "", str(all.largest()), io::plausible_field, "give it in ppm, and 0 where it is not known");
     if (name != std::string(magnitude_name)) return;
     if (all.low < 0.0 && all.high <= 0.0)
         problems.add(name, "", str(all.low, "..", all.high), "no voxel is above zero, as a magnitude is", "make the image again");
@@ -279,7 +314,7 @@ pipeline::SpanInput read_stage_folder(const fs::path& folder, const pipeline::Sp
 
     pipeline::SpanInput input;
     input.geometry = io::read_nifti_header(folder / mask_name).geometry;
-    input.mask = io::read_mask(folder / mask_name);
+    input.mask = io::read_mask(folder / mask_name, [&](const std::string& message) { problems.warn(message); });
     if (std::all_of(input.mask.begin(), input.mask.end(), [](std::uint8_t m) { return m == 0; }))
         problems.add(mask_name, "", "", "all voxels are zero", "mark the voxels to reconstruct");
     read_params(folder, input, problems);
@@ -304,6 +339,7 @@ pipeline::SpanInput read_stage_folder(const fs::path& folder, const pipeline::Sp
         check_echoes(input.magnitude, magnitude_name, input, problems);
     }
     problems.raise();
+    input.warnings = problems.warnings();
     return input;
 }
 

@@ -232,11 +232,14 @@ Image read_image(const fs::path& file)
 namespace
 {
 
-Mask mask_of(const VolumeF& volume, const fs::path& file)
+Mask mask_of(const VolumeF& volume, const fs::path& file, const Warn& given_warn)
 {
+    const Warn warn = given_warn ? given_warn : [](const std::string& message) { log::warn(message); };
     const auto is_fraction = [](float v) { return v > 0.0f && v < 1.0f; };
     if (std::any_of(volume.begin(), volume.end(), is_fraction))
-        log::warn(str(file.string(), ": holds values between 0 and 1; all that is not 0 counts as mask: make it 0 and 1"));
+        warn(str(file.string(), ": holds values between 0 and 1; all that is not 0 counts as mask: make it 0 and 1"));
+    const auto n_nan = std::count_if(volume.begin(), volume.end(), [](float v) { return std::isnan(v); });
+    if (n_nan > 0) warn(str(file.string(), ": ", n_nan, " voxels are NaN and count as outside the mask: make it 0 and 1"));
     Mask mask(volume.grid());
     parallel::for_blocks(mask.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
@@ -249,9 +252,9 @@ Mask mask_of(const VolumeF& volume, const fs::path& file)
 
 }  // namespace
 
-Mask read_mask(const fs::path& file)
+Mask read_mask(const fs::path& file, const Warn& warn)
 {
-    return mask_of(read_image(file).data, file);
+    return mask_of(read_image(file).data, file, warn);
 }
 
 void require_place(const fs::path& file, const NiftiHeader& header, const Geometry& geometry, const std::string& whose)
@@ -273,9 +276,9 @@ VolumeF read_image_on(const fs::path& file, const Geometry& geometry, const std:
     return volume;
 }
 
-Mask read_mask_on(const fs::path& file, const Geometry& geometry, const std::string& whose)
+Mask read_mask_on(const fs::path& file, const Geometry& geometry, const std::string& whose, const Warn& warn)
 {
-    return mask_of(read_image_on(file, geometry, whose), file);
+    return mask_of(read_image_on(file, geometry, whose), file, warn);
 }
 
 }  // namespace qsmpi::io

@@ -283,6 +283,7 @@ SpanResult run_span(const Span& span, SpanInput input, const ChainOptions& optio
     fill(chain, span, input);
     const std::vector<std::string> stages = run_stages(chain, run);
     SpanResult result = take_result(chain, span, stages);
+    result.warnings.insert(result.warnings.begin(), input.warnings.begin(), input.warnings.end());
     check_result(span, result);
     return result;
 }

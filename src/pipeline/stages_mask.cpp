@@ -55,7 +55,7 @@ MeanSum sum_of_reliability(const VolumeF& sigma_hz, const Mask& mask)
 }
 
 /// The mask before the final erosion, and how many voxels its parts had.
-mask::Evaluated make_mask(const Chain& chain)
+mask::Evaluated make_mask(Chain& chain)
 {
     const ChainOptions& o = chain.spec.options;
     if (chain.given_mask) return {chain.given_mask->clone(), {{"given mask", numerics::count(*chain.given_mask)}}};
@@ -63,7 +63,8 @@ mask::Evaluated make_mask(const Chain& chain)
                         .r2star_per_s = chain.r2star_per_s.get()};
     inputs.brain.quality_threshold = o.mask_quality_threshold;
     inputs.read_file = [&](const std::string& file) {
-        return io::read_mask_on(file_of(chain.spec, file), chain.spec.acquisition.geometry, "the scan");
+        return io::read_mask_on(file_of(chain.spec, file), chain.spec.acquisition.geometry, "the scan",
+                                [&](const std::string& message) { chain.warn(message); });
     };
     return mask::evaluate(mask::parse_expression(o.mask), inputs);
 }

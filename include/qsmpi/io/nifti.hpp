@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,8 +53,13 @@ struct Image {
     NiftiHeader header;
 };
 [[nodiscard]] Image read_image(const std::filesystem::path& file);
+/// @throws InputError if it is a series
+void require_one_volume(const std::filesystem::path& file, const NiftiHeader& header);
+/// What is told of an image that is read all the same.
+using Warn = std::function<void(const std::string& message)>;
 /// Nonzero voxels of a 3-D file.
-[[nodiscard]] Mask read_mask(const std::filesystem::path& file);
+/// @param warn  hears of values that are no mask's; none: the log
+[[nodiscard]] Mask read_mask(const std::filesystem::path& file, const Warn& warn = {});
 
 /// @throws InputError if an image has another shape than `whose` ("the scan") or lies elsewhere
 void require_place(const std::filesystem::path& file, const NiftiHeader& header, const Geometry& geometry,
@@ -62,7 +68,8 @@ void require_place(const std::filesystem::path& file, const NiftiHeader& header,
 /// sizes differently.
 /// @throws InputError if shape or place differ
 [[nodiscard]] VolumeF read_image_on(const std::filesystem::path& file, const Geometry& geometry, const std::string& whose);
-[[nodiscard]] Mask read_mask_on(const std::filesystem::path& file, const Geometry& geometry, const std::string& whose);
+[[nodiscard]] Mask read_mask_on(const std::filesystem::path& file, const Geometry& geometry, const std::string& whose,
+                                const Warn& warn = {});
 
 /// Writes a NIfTI-1 file (gzip when the name ends in .gz, deterministic bytes), atomically: temporary name,
 /// fsync, rename. Geometry is written verbatim: sform, qform, codes and pixdim equal those read.

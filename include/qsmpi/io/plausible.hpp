@@ -11,6 +11,10 @@ inline constexpr const char* plausible_b0 = "expected tesla, 0.01 to 25";
     return tesla >= weakest_b0_tesla && tesla <= strongest_b0_tesla;
 }
 
+/// A hundredth of B0: so far off its frequency no scanner receives.
+inline constexpr double largest_field_ppm = 1e4;
+inline constexpr const char* plausible_field = "no scanner measures a field beyond 10000 ppm, a hundredth of B0";
+
 /// Longer than any gradient echo, shorter than any echo time in milliseconds.
 inline constexpr double longest_echo_time_s = 0.5;
 /// The last echo is later than this, however short the first one is.

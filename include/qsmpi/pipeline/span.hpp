@@ -32,6 +32,7 @@ struct SpanInput {
     std::vector<VolumeF> phase_rad;    ///< of each echo, wrapped; for spans from phase
     std::vector<VolumeF> magnitude;    ///< of each echo, any unit; empty: none
     VolumeF field_ppm;                 ///< total or local field; for spans from a field
+    std::vector<std::string> warnings; ///< of what was found when it was read: they become the result's first
     Mask mask;                         ///< used as it is, but for mask_erosion_mm; the option `mask` is not looked at
 };
 
