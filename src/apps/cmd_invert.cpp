@@ -39,6 +39,7 @@ int cmd_invert(const Arguments& arguments)
     const auto magnitude = read_magnitude(magnitude_file, field);
     check_values(field.data, field_file, mask, mask_file);
     scale(field.data, ppm_per_unit);
+    require_plausible_field(field.data, field_file);
     inversion::Problem problem;
     problem.field_ppm = &field.data;
     problem.mask = &mask;

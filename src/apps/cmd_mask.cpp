@@ -33,6 +33,7 @@ int cmd_mask(const Arguments& arguments)
 {
     std::string magnitude_file, phase_file, out, expression = "auto";
     double threshold_factor = 1.0, erosion_mm = 0.0;
+    PhaseUnits units;
     mask::Inputs inputs;
     mask::BrainMaskOptions& brain = inputs.brain;
     CommandLine line("mask", "find the voxels that hold brain and reliable phase", "MAGNITUDE OUT [options]",
@@ -40,7 +41,8 @@ int cmd_mask(const Arguments& arguments)
     line.positional("MAGNITUDE", magnitude_file, "magnitude, NIfTI, any unit");
     line.positional("OUT", out, "mask, NIfTI, 0 or 1");
     line.option("phase", "FILE", phase_file,
-                "wrapped phase, radians: brain where phase is reliable; without it: foreground by a threshold");
+                "wrapped phase: brain where phase is reliable; without it: foreground by a threshold");
+    units.add_to(line);
     line.option("mask", "MASK", expression, "auto | quality | magnitude | FILE, or an expression of them: see below");
     line.option("quality-threshold", "X", brain.quality_threshold, "phase quality from which a voxel is reliable; 0: Otsu's");
     line.option("opening-mm", "X", brain.opening_mm, "auto: radius of the opening that cuts brain from scalp, mm");
@@ -50,6 +52,7 @@ int cmd_mask(const Arguments& arguments)
     line.closing(mask::expression_help());
     if (!line.parse(arguments)) return exit_done;
     const mask::Node tree = parsed(expression);
+    units.check();
     require_range("quality-threshold", brain.quality_threshold, "mask_quality_threshold");
     require_range("opening-mm", brain.opening_mm, "mask_erosion_mm");
     require_range("closing-mm", brain.closing_mm, "mask_erosion_mm");
@@ -58,13 +61,12 @@ int cmd_mask(const Arguments& arguments)
     io::Image magnitude = io::read_image(magnitude_file);
     bring_to_scale(magnitude.data);
     check_values(magnitude.data, magnitude_file, Mask(magnitude.data.grid(), 1), "");
-    const auto phase = read_optional(phase_file, magnitude);
+    const auto phase = read_phase(phase_file, units, magnitude);
     inputs.grid = magnitude.data.grid();
     inputs.magnitude = &magnitude.data;
     inputs.read_file = [&](const std::string& file) { return read_mask_like(file, magnitude); };
     VolumeF quality;
     if (phase) {
-        check_values(*phase, phase_file, Mask(phase->grid(), 1), "");
         quality = phase::romeo_quality(*phase, {.magnitude = &magnitude.data});
         inputs.quality = &quality;
     }

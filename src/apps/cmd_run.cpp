@@ -39,6 +39,7 @@ struct RunArguments {
     std::string bids, out, level = "participant", filter_file, check = "full", shard = "0/1", log_level = "info", report_file;
     double memory_limit_gib = 0.0;
     bool dry_run = false, no_progress = false;
+    PhaseUnits phase_units;
     io::ScanOptions scan;
     ChainArguments chain;
     runtime::RunOptions run;
@@ -62,8 +63,7 @@ CommandLine command_line(RunArguments& a)
     c.option("n-echoes", "N", a.scan.n_echoes, "use the first N echoes; 0: all");
     c.group("Input");
     c.option("b0-tesla", "X", a.scan.b0_tesla, "field strength where sidecars have none, tesla; 0: an error then");
-    c.option("phase-units", "WORD", a.scan.phase_units,
-             "auto (from facts in file and sidecar) | rad | milliradian | degree | siemens | siemens-unsigned | minmax");
+    a.phase_units.add_to(c);
     c.option("check", "WORD", a.check, "before anything runs: full (every voxel is read) | headers (names, sidecars, headers)");
     a.chain.add_to(c);
     c.group("Execution");
@@ -113,8 +113,8 @@ void settle(RunArguments& a)
     one_of("analysis level", a.level, {"participant", "group"});
     one_of("--check", a.check, {"full", "headers"});
     one_of("--log-level", a.log_level, {"error", "warning", "info", "debug"});
-    one_of("--phase-units", a.scan.phase_units,
-           {"auto", "rad", "milliradian", "degree", "siemens", "siemens-unsigned", "minmax"});
+    a.phase_units.check();
+    a.scan.phase_units = a.phase_units.word;
     if (a.scan.b0_tesla != 0.0) require_plausible_b0(a.scan.b0_tesla);
     const auto not_negative = [](const char* option, double value) {
         if (value < 0.0) throw UsageError(str(option, ": ", value, " is negative"));

@@ -1,7 +1,7 @@
 #include "cli.hpp"
 #include "commands.hpp"
 #include "image_arguments.hpp"
-#include "qsmpi/core/units.hpp"
+#include "qsmpi/io/phase_image.hpp"
 #include "qsmpi/phase/laplacian.hpp"
 #include "qsmpi/phase/romeo.hpp"
 
@@ -10,28 +10,24 @@ namespace qsmpi::apps {
 int cmd_unwrap(const Arguments& arguments)
 {
     std::string phase_file, out, magnitude_file, mask_file, method = "romeo";
-    double rad_per_unit = 1.0;
+    PhaseUnits units;
     CommandLine line("unwrap", "unwrap a phase image", "PHASE OUT [options]",
                      "qsmpi unwrap phase.nii.gz unwrapped.nii.gz --magnitude mag.nii.gz --mask mask.nii.gz");
-    line.positional("PHASE", phase_file, "wrapped phase, NIfTI, radians from -pi to pi (see --rad-per-unit)");
+    line.positional("PHASE", phase_file, "wrapped phase, NIfTI");
     line.positional("OUT", out, "unwrapped phase, NIfTI, radians");
     line.option("method", "NAME", method, "romeo (exact, in space) | laplacian (smooth, loses harmonic parts)");
     line.option("magnitude", "FILE", magnitude_file, "magnitude, any unit; guides romeo");
     line.option("mask", "FILE", mask_file, "voxels to unwrap; default: all");
-    line.option("rad-per-unit", "X", rad_per_unit, "radians for one unit of PHASE, e.g. 0.000767 where 4096 is pi");
+    units.add_to(line);
     if (!line.parse(arguments)) return exit_done;
     if (method != "romeo" && method != "laplacian")
         throw UsageError(str("--method: '", method, "' is not one of romeo, laplacian"));
-    if (rad_per_unit == 0.0) throw UsageError("--rad-per-unit: 0 makes all phase 0");
+    units.check();
 
-    io::Image phase = io::read_image(phase_file);
+    const io::Image phase = io::read_phase(phase_file, units.word);
     const auto magnitude = read_magnitude(magnitude_file, phase);
     const Mask mask = read_mask_like(mask_file, phase);
     check_values(phase.data, phase_file, mask, mask_file);
-    scale(phase.data, rad_per_unit);
-    const double largest = largest_of(phase.data);
-    require(largest <= 1.01 * units::pi, str(phase_file, ": phase reaches ", largest,
-                                            ", wrapped phase ends at pi; give its scale by --rad-per-unit"));
     VolumeF unwrapped;
     if (method == "romeo") {
         unwrapped = phase::unwrap_romeo(phase.data, {.magnitude = magnitude ? &*magnitude : nullptr, .mask = &mask});

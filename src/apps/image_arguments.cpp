@@ -1,12 +1,14 @@
 #include "image_arguments.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/io/magnitude_scale.hpp"
+#include "qsmpi/io/phase_image.hpp"
 #include "qsmpi/io/plausible.hpp"
 
 namespace qsmpi::apps {
@@ -15,15 +17,6 @@ std::optional<VolumeF> read_optional(const std::string& file, const io::Image& l
 {
     if (file.empty()) return std::nullopt;
     return io::read_image_on(file, like.header.geometry, "the first image");
-}
-
-double largest_of(const VolumeF& volume)
-{
-    double largest = 0.0;
-    for (const float v : volume) {
-        if (std::isfinite(v)) largest = std::max(largest, std::abs(static_cast<double>(v)));
-    }
-    return largest;
 }
 
 void bring_to_scale(VolumeF& magnitude) { io::multiply_by_power_of_two(magnitude, io::exponent_for(io::scale_of(magnitude))); }
@@ -88,6 +81,40 @@ double FieldUnit::ppm_per_unit() const
     if (unit != "hz") throw UsageError(str("--unit: '", unit, "' is not one of ppm, hz"));
     if (b0_tesla == 0.0) throw UsageError("--unit hz needs --b0-tesla");
     return 1.0 / units::hz_per_ppm(b0_tesla);
+}
+
+void PhaseUnits::add_to(CommandLine& line)
+{
+    line.option("phase-units", "WORD", word,
+                "auto (from facts in file and sidecar) | rad | milliradian | degree | siemens | siemens-unsigned | minmax");
+}
+
+void PhaseUnits::check() const
+{
+    constexpr std::array words{"auto", "rad", "milliradian", "degree", "siemens", "siemens-unsigned", "minmax"};
+    if (std::find(words.begin(), words.end(), word) != words.end()) return;
+    std::string list;
+    for (const char* w : words) list += (list.empty() ? "" : ", ") + std::string(w);
+    throw UsageError(str("--phase-units: '", word, "' is not one of ", list));
+}
+
+std::optional<VolumeF> read_phase(const std::string& file, const PhaseUnits& units, const io::Image& like)
+{
+    if (file.empty()) return std::nullopt;
+    const io::Image phase = io::read_phase(file, units.word);
+    io::require_place(file, phase.header, like.header.geometry, "the first image");
+    VolumeF on_grid(like.data.grid());
+    std::copy_n(phase.data.data(), on_grid.size(), on_grid.data());
+    return on_grid;
+}
+
+void require_plausible_field(const VolumeF& field_ppm, const std::string& file)
+{
+    double largest_ppm = 0.0;
+    for (const float v : field_ppm)
+        if (std::isfinite(v)) largest_ppm = std::max(largest_ppm, std::abs(static_cast<double>(v)));
+    require(largest_ppm <= io::largest_field_ppm, str(file, ": reaches ", largest_ppm, " ppm, but ", io::plausible_field,
+                                                      "; give its unit by --unit, and 0 where it is not known"));
 }
 
 void scale(VolumeF& volume, double factor)

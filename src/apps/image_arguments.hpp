@@ -10,8 +10,6 @@ namespace qsmpi::apps {
 
 /// An image if a name was given. @throws InputError if it differs from `like` in shape or place
 [[nodiscard]] std::optional<VolumeF> read_optional(const std::string& file, const io::Image& like);
-/// Largest absolute value of those that are finite.
-[[nodiscard]] double largest_of(const VolumeF& volume);
 /// Brings a magnitude to a scale that can be computed with, see io::exponent_for().
 void bring_to_scale(VolumeF& magnitude);
 /// As read_optional(), of a magnitude, brought to scale.
@@ -36,6 +34,20 @@ struct FieldUnit {
     /// @throws UsageError for another unit, or Hz without field strength
     [[nodiscard]] double ppm_per_unit() const;
 };
+
+/// How the values of a phase image become radians: the rules of a run, for every command that reads one.
+struct PhaseUnits {
+    std::string word = "auto";
+    void add_to(CommandLine& line);
+    /// @throws UsageError for another word
+    void check() const;
+};
+
+/// Wrapped phase [rad] if a name was given, see io::read_phase(). @throws InputError if it differs from `like` in shape or place
+[[nodiscard]] std::optional<VolumeF> read_phase(const std::string& file, const PhaseUnits& units, const io::Image& like);
+
+/// @throws InputError if a field is larger than any scanner measures
+void require_plausible_field(const VolumeF& field_ppm, const std::string& file);
 
 void scale(VolumeF& volume, double factor);
 

@@ -220,11 +220,16 @@ std::vector<VolumeF> read_nifti_all(const fs::path& file, const NiftiHeader& hea
     return volumes;
 }
 
+void require_one_volume(const fs::path& file, const NiftiHeader& header)
+{
+    require(header.n_volumes == 1, str(file.string(), ": dim[4] = ", header.n_volumes,
+                                       ": one volume expected; split the image first"));
+}
+
 Image read_image(const fs::path& file)
 {
     NiftiHeader header = read_nifti_header(file);
-    require(header.n_volumes == 1, str(file.string(), ": dim[4] = ", header.n_volumes,
-                                       ": one volume expected; split the image first"));
+    require_one_volume(file, header);
     VolumeF data = read_nifti(file, header);
     return {std::move(data), std::move(header)};
 }

@@ -31,12 +31,45 @@ class Unwrap(Case):
         difference = [g - p for g, p in zip(read_nifti(self.path("out.nii"))[1], plane)]
         self.assertLess(max(difference) - min(difference), 0.05)
 
-    def test_phase_in_another_unit_is_refused_until_its_scale_is_given(self):
-        write_nifti(self.path("phase.nii"), SHAPE, lambda x, y, z: 4095.0 * math.sin(x))
-        text = run("unwrap", self.path("phase.nii"), self.path("out.nii"), expect=3).stderr
-        self.assertIn("--rad-per-unit", text)
-        self.assertFalse(os.path.exists(self.path("out.nii")))
-        run("unwrap", self.path("phase.nii"), self.path("out.nii"), "--rad-per-unit", math.pi / 4096)
+    def test_phase_in_another_unit_is_refused_until_it_is_given(self):
+        write_nifti(self.path("phase.nii"), SHAPE, lambda x, y, z: 1000.0 * math.sin(x))
+        write_nifti(self.path("mag.nii"), SHAPE, lambda x, y, z: 1.0 + x)
+        for command in (["unwrap", self.path("phase.nii"), self.path("out.nii")],
+                        ["mask", self.path("mag.nii"), self.path("out.nii"), "--phase", self.path("phase.nii"), "--mask", "quality 0.1"]):
+            text = run(*command, expect=3).stderr
+            self.assertIn("phase in an unknown unit", text)
+            self.assertIn("--phase-units", text)
+            self.assertFalse(os.path.exists(self.path("out.nii")))
+            self.assertIn("not one of auto, rad", run(*command, "--phase-units", "turns", expect=2).stderr)
+            run(*command, "--phase-units", "minmax")
+            os.remove(self.path("out.nii"))
+
+    def test_phase_from_0_and_in_integers_is_the_same_phase(self):
+        self.ramp()
+        results = {}
+        for name, value in (("phase", lambda p: p), ("turn", lambda p: p % (2 * math.pi)),
+                            ("siemens", lambda p: round((p + math.pi) / (2 * math.pi) * 4096) % 4096)):
+            _, wrapped = read_nifti(self.path("phase.nii"))
+            values = iter(wrapped)
+            write_nifti(self.path(name + ".nii"), SHAPE, lambda x, y, z: value(next(values)))
+            units = {"phase": "rad", "turn": "rad", "siemens": "siemens-unsigned"}[name]
+            run("unwrap", self.path(name + ".nii"), self.path("out.nii"), "--phase-units", units)
+            results[name] = read_nifti(self.path("out.nii"))[1]
+        for name in ("turn", "siemens"):
+            apart = [r - p for r, p in zip(results[name], results["phase"])]
+            self.assertLess(max(apart) - min(apart), 0.01, name)
+
+    def test_units_of_the_sidecar_are_taken(self):
+        self.ramp()
+        _, wrapped = read_nifti(self.path("phase.nii"))
+        values = iter(wrapped)
+        write_nifti(self.path("degree.nii"), SHAPE, lambda x, y, z: math.degrees(next(values)))
+        with open(self.path("degree.json"), "w", encoding="utf-8") as file:
+            json.dump({"Units": "deg"}, file)
+        run("unwrap", self.path("degree.nii"), self.path("out.nii"))
+        run("unwrap", self.path("phase.nii"), self.path("same.nii"))
+        one, other = read_nifti(self.path("out.nii"))[1], read_nifti(self.path("same.nii"))[1]
+        self.assertLess(max(abs(a - b) for a, b in zip(one, other)), 1e-3)
 
     def test_a_mask_of_another_shape_is_refused(self):
         self.ramp()
@@ -146,13 +179,26 @@ class BadImages(Case):
             self.assertIn("zero.nii: all voxels are zero; mark", self.call(command, "field", "zero", "out"))
             self.assertIn("zero.nii: all voxels of the mask are zero", self.call(command, "zero", "mask", "out"))
             self.assertIn("nan.nii: all voxels of the mask are NaN", self.call(command, "nan", "mask", "out"))
-        self.assertIn("zero.nii: all voxels are zero", self.call("unwrap", "zero", "out"))
-        self.assertIn("nan.nii: all voxels are NaN", self.call("unwrap", "nan", "out"))
-        self.assertIn("zero.nii: all voxels are zero; mark", self.call("unwrap", "field", "out", "--mask=" + self.path("zero.nii")))
+        self.assertIn("zero.nii: phase = 0: all voxels are zero", self.call("unwrap", "zero", "out"))
+        self.assertIn("100 % of the voxels are NaN", self.call("unwrap", "nan", "out"))
+        self.assertIn("zero.nii: all voxels are zero; mark",
+                      self.call("unwrap", "field", "out", "--phase-units=rad", "--mask=" + self.path("zero.nii")))
         self.assertIn("zero.nii: all voxels are zero", self.call("mask", "zero", "out"))
         self.assertIn("nan.nii: all voxels are NaN", self.call("mask", "nan", "out"))
         self.assertIn("the mask is empty", self.call("mask", "mask", "out", "--erosion-mm=20"))
-        self.assertIn("--rad-per-unit", self.call("unwrap", "field", "out", "--rad-per-unit=0", expect=2))
+        self.assertIn("erode less", self.call("mask", "mask", "out", "--erosion-mm=20"))
+        self.assertIn("all: 3360 voxels; !all: 0 voxels); loosen the part", self.call("mask", "mask", "out", "--mask=!all"))
+
+    def test_an_erosion_that_takes_nothing_is_told(self):
+        self.assertIn("nothing was peeled off", self.call("mask", "mask", "out", "--erosion-mm=0.5", expect=0))
+        self.assertNotIn("nothing was peeled off", self.call("mask", "mask", "out", "--erosion-mm=1", expect=0))
+
+    def test_a_field_that_no_scanner_measures_is_refused(self):
+        self.write("spike", lambda x, y, z: 1e30 if (x, y, z) == (8, 7, 7) else 0.1 * math.sin(x))
+        for command in ("invert", "background"):
+            text = self.call(command, "spike", "mask", "out")
+            self.assertIn("spike.nii: reaches 1e+30 ppm", text)
+            self.assertIn("--unit", text)
 
     def test_a_result_of_nothing_is_refused(self):
         # A sheet that is one voxel thin holds no ball.
@@ -162,7 +208,8 @@ class BadImages(Case):
     def test_values_in_the_mask_that_are_not_finite_are_counted(self):
         for command in ("invert", "background"):
             self.assertIn("hole.nii: 1 of 895 voxels of the mask are NaN", self.call(command, "hole", "mask", "out", expect=0))
-        self.assertIn("hole.nii: 1 of 3360 voxels are NaN", self.call("unwrap", "hole", "out", "--method=laplacian", expect=0))
+        self.assertIn("hole.nii: phase: 0 % of the voxels are NaN",
+                      self.call("unwrap", "hole", "out", "--method=laplacian", "--phase-units=rad", expect=0))
 
     def test_masks_and_maps_of_another_place_are_refused(self):
         differs = "affine differs by 40 mm at a corner"
@@ -170,7 +217,7 @@ class BadImages(Case):
             self.assertIn(differs, self.call(command, "field", "moved", "out"))
             self.assertIn("affine differs by", self.call(command, "field", "larger", "out"))
             self.assertIn(differs, self.call(command, "field", "mask", "out", "--magnitude=" + self.path("moved.nii")))
-        self.assertIn(differs, self.call("unwrap", "field", "out", "--mask=" + self.path("moved.nii")))
+        self.assertIn(differs, self.call("unwrap", "field", "out", "--phase-units=rad", "--mask=" + self.path("moved.nii")))
         self.assertIn(differs, self.call("score", "field", "moved"))
         self.assertIn(differs, self.call("score", "field", "field", "--mask=" + self.path("moved.nii")))
         self.assertIn(differs, self.call("mask", "mask", "out", "--mask=otsu & " + self.path("moved.nii")))
