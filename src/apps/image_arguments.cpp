@@ -28,6 +28,22 @@ std::optional<VolumeF> read_magnitude(const std::string& file, const io::Image& 
     return magnitude;
 }
 
+std::vector<VolumeF> read_magnitudes(const std::string& file, const io::Image& like)
+{
+    if (file.empty()) return {};
+    const io::NiftiHeader header = io::read_nifti_header(file);
+    io::require_place(file, header, like.header.geometry, "the first image");
+    std::vector<VolumeF> magnitudes;
+    io::MagnitudeScale scale;
+    for (const VolumeF& volume : io::read_nifti_all(file, header)) {
+        VolumeF& magnitude = magnitudes.emplace_back(like.data.grid());
+        std::copy_n(volume.data(), magnitude.size(), magnitude.data());
+        scale += io::scale_of(magnitude);
+    }
+    for (VolumeF& m : magnitudes) io::multiply_by_power_of_two(m, io::exponent_for(scale));
+    return magnitudes;
+}
+
 Mask read_mask_like(const std::string& file, const io::Image& like)
 {
     return file.empty() ? Mask(like.data.grid(), 1) : io::read_mask_on(file, like.header.geometry, "the first image");

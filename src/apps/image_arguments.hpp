@@ -14,6 +14,8 @@ namespace qsmpi::apps {
 void bring_to_scale(VolumeF& magnitude);
 /// As read_optional(), of a magnitude, brought to scale.
 [[nodiscard]] std::optional<VolumeF> read_magnitude(const std::string& file, const io::Image& like);
+/// All volumes of one, brought to one scale; none if no name was given.
+[[nodiscard]] std::vector<VolumeF> read_magnitudes(const std::string& file, const io::Image& like);
 /// The mask, or all voxels if no name was given. @throws InputError if it differs from `like` in shape or place
 [[nodiscard]] Mask read_mask_like(const std::string& file, const io::Image& like);
 

@@ -101,6 +101,62 @@ class Stage(StageCase):
         one, other = read_nifti(self.path("b/chimap.nii.gz"))[1], read_nifti(self.path("c/chimap.nii.gz"))[1]
         self.assertLess(max(abs(p - q) for p, q in zip(one, other)), 1e-5)
 
+    def test_removes_the_background_as_the_command_of_that_name_does(self):
+        # A ball of 1 ppm inside the mask, another below it; magnitude of two echoes.
+        shape, centre = (24, 22, 26), (11.5, 10.5, 12.5)
+
+        def field(x, y, z):
+            sum_ppm = 0.0
+            for at, radius in ((centre, 3), ((11.5, 10.5, -6.0), 5)):
+                d = (x - at[0], y - at[1], z - at[2])
+                r = math.hypot(*d)
+                sum_ppm += 0.0 if r < radius else (radius / r) ** 3 / 3 * (3 * (d[2] / r) ** 2 - 1)
+            return sum_ppm
+
+        inside = lambda x, y, z: math.dist((x, y, z), centre) < 10
+        os.makedirs(self.path("in"))
+        grid = [(x, y, z) for z in range(shape[2]) for y in range(shape[1]) for x in range(shape[0])]
+        noise = lambda x, y, z: 0.01 * ((7 * x + 13 * y + 29 * z) % 17)
+        images = {"totalfield": (shape, [field(*v) for v in grid]), "mask": (shape, [float(inside(*v)) for v in grid]),
+                  "magnitude": ((*shape, 2), [m * float(inside(*v)) + noise(*v) for m in (2.0, 1.5) for v in grid])}
+        for name, (size, values) in images.items():
+            with gzip.open(self.path("in", name + ".nii.gz"), "wb", compresslevel=1) as file:
+                file.write(nifti_bytes(size, values))
+        self.write_params(TE=[0.01, 0.02], voxel_size=[1, 1, 1])
+        for options in ([], ["--magnitude", self.path("in/magnitude.nii.gz"), "--echo-times-s", "0.01,0.02"]):
+            if not options:
+                os.rename(self.path("in/magnitude.nii.gz"), self.path("magnitude.nii.gz"))
+            run("stage", "bfr", self.path("in"), self.path("out"))
+            if not options:
+                os.rename(self.path("magnitude.nii.gz"), self.path("in/magnitude.nii.gz"))
+            run("background", self.path("in/totalfield.nii.gz"), self.path("in/mask.nii.gz"), self.path("local.nii.gz"),
+                "--b0-tesla", 3, *options)
+            self.assertEqual(read_nifti(self.path("local.nii.gz")), read_nifti(self.path("out/localfield.nii.gz")))
+        text = run("background", self.path("in/totalfield.nii.gz"), self.path("in/mask.nii.gz"), self.path("x.nii.gz"),
+                   "--magnitude", self.path("in/magnitude.nii.gz"), expect=2).stderr
+        self.assertIn("--echo-times-s: 0 echo times, but --magnitude has 2 volumes", text)
+
+    def test_says_what_it_uses_where_two_things_are_said(self):
+        folder = self.folder_of("localfield", "mask")
+        tkd = ["--inversion", "tkd"]
+        warned = lambda: json.loads(self.read("out/chimap.json"))["Warnings"]
+        self.assertIn("mask.nii.gz is the mask, not 'quality' of preset gre",
+                      run("stage", "dipole", folder, self.path("out"), *tkd, "--preset", "gre").stderr)
+        self.assertEqual(warned(), [])
+        shape, mask = read_nifti(self.truth("mask"))
+        for values, words in (([0.5 * m for m in mask], "between 0 and 1"),
+                              ([math.nan if i % 1000 == 0 else float(m) for i, m in enumerate(mask)], "101 voxels are NaN")):
+            with gzip.open(os.path.join(folder, "mask.nii.gz"), "wb", compresslevel=1) as file:
+                file.write(nifti_bytes(shape, values, (4.2, 4.2, 4.2)))
+            run("stage", "dipole", folder, self.path("out"), *tkd)
+            self.assertIn(words, " ".join(warned()))
+        shutil.copy(self.truth("mask"), os.path.join(folder, "mask.nii.gz"))
+        for direction, words in (([1, 0, 0], "B0_dir is 90 degrees from the [0, 0, 1]"), ([0, 0, -1], ""), ([0, 0.1564, 0.9877], "")):
+            self.write_params(B0_dir=direction)
+            run("stage", "dipole", folder, self.path("out"), *tkd)
+            self.assertIn(words, " ".join(warned()))
+            self.assertEqual(len(warned()), 1 if words else 0)
+
     def test_takes_the_direction_of_b0_from_params(self):
         # The field of a ball turns with B0: inverted with the wrong axis, the ball is lost.
         shape, centre = (32, 32, 32), 15.5
@@ -272,6 +328,20 @@ class BadStageInput(StageCase):
         self.folder_of("localfield", "mask")
         self.assertIn("mask.nii.gz", self.refused("dipole", "--mask", "quality", expect=2))
         self.assertIn("per_echo", self.refused("dipole", "--per-echo"))
+
+    def test_a_background_that_an_inversion_of_the_total_field_would_not_remove_is_refused(self):
+        self.folder_of("totalfield", "mask")
+        self.assertIn("has no effect with inversion 'tgv'", self.refused("bfr+dipole", "--inversion", "tgv", "--background", "pdf", expect=2))
+        self.assertIn("inversion tgv starts from the total field", self.refused("bfr", "--inversion", "tgv"))
+
+    def test_a_field_that_no_scanner_measures_is_refused(self):
+        folder = self.folder_of("localfield", "mask")
+        shape, values = read_nifti(self.truth("localppm"))
+        with gzip.open(os.path.join(folder, "localfield.nii.gz"), "wb", compresslevel=1) as file:
+            file.write(nifti_bytes(shape, [1e30, *values[1:]], (4.2, 4.2, 4.2)))
+        text = self.refused("dipole")
+        self.assertIn("localfield.nii.gz: 1e+30: no scanner measures", text)
+        self.assertIn("ppm", text)
 
 
 class Presets(Case):
