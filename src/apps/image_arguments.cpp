@@ -13,18 +13,13 @@
 
 namespace qsmpi::apps {
 
-std::optional<VolumeF> read_optional(const std::string& file, const io::Image& like)
-{
-    if (file.empty()) return std::nullopt;
-    return io::read_image_on(file, like.header.geometry, "the first image");
-}
-
 void bring_to_scale(VolumeF& magnitude) { io::multiply_by_power_of_two(magnitude, io::exponent_for(io::scale_of(magnitude))); }
 
 std::optional<VolumeF> read_magnitude(const std::string& file, const io::Image& like)
 {
-    std::optional<VolumeF> magnitude = read_optional(file, like);
-    if (magnitude) bring_to_scale(*magnitude);
+    if (file.empty()) return std::nullopt;
+    VolumeF magnitude = io::read_image_on(file, like.header.geometry, "the first image");
+    bring_to_scale(magnitude);
     return magnitude;
 }
 

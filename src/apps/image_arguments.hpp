@@ -8,11 +8,9 @@
 /// What the commands on single images share.
 namespace qsmpi::apps {
 
-/// An image if a name was given. @throws InputError if it differs from `like` in shape or place
-[[nodiscard]] std::optional<VolumeF> read_optional(const std::string& file, const io::Image& like);
 /// Brings a magnitude to a scale that can be computed with, see io::exponent_for().
 void bring_to_scale(VolumeF& magnitude);
-/// As read_optional(), of a magnitude, brought to scale.
+/// A magnitude, brought to scale, if a name was given. @throws InputError if it differs from `like` in shape or place
 [[nodiscard]] std::optional<VolumeF> read_magnitude(const std::string& file, const io::Image& like);
 /// All volumes of one, brought to one scale; none if no name was given.
 [[nodiscard]] std::vector<VolumeF> read_magnitudes(const std::string& file, const io::Image& like);
