@@ -154,7 +154,9 @@ bool all_empty(const fs::path& bids, const std::vector<io::ImageDecision>& image
 
 void write_report(const RunArguments& a, const RunReport& report)
 {
-    if (!a.report_file.empty()) io::write_file_atomic(a.report_file, report_json(report).dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    if (a.report_file.empty()) return;
+    const std::string text = report_json(report).dump(1, ' ', false, nlohmann::json::error_handler_t::replace);  // names may be no UTF-8
+    io::write_file_atomic(a.report_file, text + "\n");
 }
 
 bool has_error(const std::vector<io::Finding>& findings)
@@ -279,7 +281,8 @@ std::optional<Work> prepare(const RunArguments& a, const pipeline::ChainOptions&
     }
     if (sizes.empty()) {
         if (a.run.shard_count > 1 && checked.empty() && !work.some_refused) return work;  // an empty shard is done
-        log::error(str("no scan in ", a.bids, " can be run", work.some_refused ? "; see the errors above" : "; --dry-run says what becomes of every image"));
+        log::error(str("no scan in ", a.bids, " can be run",
+                       work.some_refused ? "; see the errors above" : "; --dry-run says what becomes of every image"));
         if (refusals.empty()) return std::nullopt;
     }
     const fs::path wisdom = sizes.empty() ? fs::path() : prepare_wisdom(a.run.output_dir, sizes);

@@ -51,7 +51,8 @@ std::vector<std::byte> header_bytes(const Descriptor& in, const std::string& fil
         compressed.resize(in.read_at(0, compressed));
         const std::size_t n = gzip::inflate_prefix(compressed, out);
         if (n == out.size() || compressed.size() < n_compressed) {
-            if (n == 0) throw HeaderError(file, "", "", str("truncated or damaged: ", in.size(), " bytes of gzip that hold nothing"), fetch_again);
+            if (n == 0)
+                throw HeaderError(file, "", "", str("truncated or damaged: ", in.size(), " bytes of gzip that hold nothing"), fetch_again);
             out.resize(n);
             return out;
         }

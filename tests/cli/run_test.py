@@ -10,7 +10,6 @@ import time
 from support import FAST, QSMPI, Case, assert_same_tree, environment, main, mpirun, nifti_bytes, read_nifti, run, tree, wait_for
 
 
-
 def stages_run(log):
     """Names of the stages of computation that a job's log says were run."""
     with open(log, encoding="utf-8") as file:
@@ -287,29 +286,6 @@ class Run(Case):
             said = json.loads(self.read("out/sub-01/anat/sub-01_Chimap.json"))
             self.assertEqual("less than a voxel" in " ".join(said["Warnings"]), not taken)
             self.assertEqual(said["Findings"]["mask"]["eroded_voxels"] > 0, taken)
-
-
-class DryRun(Case):
-    def test_says_what_becomes_of_every_image_and_writes_nothing(self):
-        bids = self.phantom(1)
-        text = run("run", bids, self.path("out"), "--dry-run", "--report-json", self.path("plan.json")).stdout
-        for echo in (1, 2, 3):
-            self.assertIn(f"used    sub-01/anat/sub-01_echo-{echo}_part-phase_MEGRE.nii.gz", text)
-        self.assertIn("1 job, 0 refused", text)
-        self.assertIn("44x52x44 voxels", text)
-        self.assertFalse(os.path.exists(self.path("out")))
-        plan = json.loads(self.read("plan.json"))
-        self.assertEqual([j["key"] for j in plan["jobs"]], ["sub-01"])
-        self.assertGreater(plan["jobs"][0]["memory_mb"], 1)
-
-    def test_plans_empty_files_by_name(self):
-        bids = self.phantom(2)
-        for path, _, files in os.walk(bids):
-            for file in files:
-                if file.endswith(".nii.gz"):
-                    os.truncate(os.path.join(path, file), 0)
-        text = run("run", bids, self.path("out"), "--dry-run").stdout
-        self.assertIn("2 jobs, 0 refused", text)
 
 
 class Identical(Case):
