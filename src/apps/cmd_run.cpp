@@ -143,15 +143,6 @@ void settle(RunArguments& a)
     log::set_level(log::level_from(a.log_level));
 }
 
-/// Of scans that are refused, too: their names alone may have led to that.
-bool all_empty(const fs::path& bids, const std::vector<io::ImageDecision>& images)
-{
-    return std::all_of(images.begin(), images.end(), [&](const io::ImageDecision& image) {
-        std::error_code error;
-        return image.use == io::Use::ignored || fs::file_size(bids / image.file, error) == 0 || error;
-    });
-}
-
 void write_report(const RunArguments& a, const RunReport& report)
 {
     if (a.report_file.empty()) return;

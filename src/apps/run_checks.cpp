@@ -1,5 +1,6 @@
 #include "run_checks.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <unistd.h>
@@ -65,6 +66,14 @@ void refuse_output_of_other_data(const fs::path& output_dir, const std::string& 
                              " there if it is the same data"));
     log::warn(str(output_dir.string(), " was made from ", raw.string(), ", which is not there any more: ", bids,
                   " is taken for the same data set; name another OUT_DIR if it is not"));
+}
+
+bool all_empty(const fs::path& bids, const std::vector<io::ImageDecision>& images)
+{
+    return std::all_of(images.begin(), images.end(), [&](const io::ImageDecision& image) {
+        std::error_code error;
+        return image.use == io::Use::ignored || fs::file_size(bids / image.file, error) == 0 || error;
+    });
 }
 
 }  // namespace qsmpi::apps

@@ -20,5 +20,8 @@ void make_writable(const std::filesystem::path& output_dir);
 /// Results of two data sets in one folder would be taken for those of one. A data set that has moved is said to have.
 /// @throws UsageError if the folder was made from another data set that is still there
 void refuse_output_of_other_data(const std::filesystem::path& output_dir, const std::string& bids);
+/// Whether all images that are not ignored are files of 0 bytes: a plan by names. Of scans that are refused, too: their names alone may
+/// have led to that.
+[[nodiscard]] bool all_empty(const std::filesystem::path& bids, const std::vector<io::ImageDecision>& images);
 
 }  // namespace qsmpi::apps
