@@ -7,8 +7,8 @@
 #include <functional>
 #include <limits>
 
-#include "phase_units.hpp"
 #include "geometry_checks.hpp"
+#include "phase_units.hpp"
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
