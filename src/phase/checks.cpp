@@ -144,12 +144,15 @@ Coherence coherence(const VolumeF& wrapped_phase_rad, const VolumeF* magnitude)
     return result;
 }
 
+double steps_beyond(const VolumeF& values, const Mask& mask, float limit)
+{
+    require_same_grid(values, mask, "steps_beyond: values and mask");
+    return part_of_steps(mask, [&](std::size_t v, std::size_t w) { return std::abs(values[v] - values[w]) > limit; });
+}
+
 double broken_steps(const VolumeF& unwrapped_phase_rad, const Mask& mask)
 {
-    require_same_grid(unwrapped_phase_rad, mask, "broken_steps: phase and mask");
-    return part_of_steps(mask, [&](std::size_t v, std::size_t w) {
-        return std::abs(unwrapped_phase_rad[v] - unwrapped_phase_rad[w]) > half_turn;
-    });
+    return steps_beyond(unwrapped_phase_rad, mask, half_turn);
 }
 
 double contradicting_steps(const VolumeF& wrapped_phase_rad, const VolumeF& guide_rad, float factor,

@@ -7,6 +7,7 @@
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
+#include "qsmpi/phase/checks.hpp"
 
 namespace qsmpi::pipeline {
 namespace {
@@ -19,36 +20,14 @@ constexpr double narrow_part_of_circle = 0.8, wide_part_of_circle = 0.9;
 // than one such step in 50000, however short the echo and however noisy; where it has, or in air, there are far more.
 constexpr double wrap_part_of_range = 0.75, fewest_wraps = 5e-4;
 
-// Part of the steps between neighbours with signal that exceed `least`.
-double part_of_large_steps(const VolumeF& phase, const VolumeF* magnitude, float least)
+Mask with_signal(const VolumeF& phase, const VolumeF* magnitude)
 {
-    struct Steps {
-        std::size_t n = 0, large = 0;
-        Steps& operator+=(const Steps& o)
-        {
-            n += o.n;
-            large += o.large;
-            return *this;
-        }
-    };
-    const Dims& d = phase.dims();
-    const auto counts = [&](std::size_t v) { return phase[v] != 0.0f && (magnitude == nullptr || (*magnitude)[v] > 0.0f); };
-    const auto steps = parallel::sum_blocks<Steps>(phase.size(), [&](std::size_t begin, std::size_t end) {
-        Steps s;
-        for (std::size_t v = begin; v < end; ++v) {
-            if (!counts(v)) continue;
-            const auto look_at = [&](bool inside, std::size_t neighbour) {
-                if (!inside || !counts(neighbour)) return;
-                ++s.n;
-                s.large += std::abs(phase[v] - phase[neighbour]) > least ? 1 : 0;
-            };
-            look_at(v % d.nx + 1 < d.nx, v + 1);
-            look_at(v / d.nx % d.ny + 1 < d.ny, v + d.nx);
-            look_at(v + d.nx * d.ny < phase.size(), v + d.nx * d.ny);
-        }
-        return s;
+    Mask mask(phase.grid());
+    parallel::for_blocks(mask.size(), [&](std::size_t begin, std::size_t end) {
+        for (std::size_t v = begin; v < end; ++v)
+            mask[v] = phase[v] != 0.0f && (magnitude == nullptr || (*magnitude)[v] > 0.0f) ? 1 : 0;
     });
-    return steps.n == 0 ? 0.0 : static_cast<double>(steps.large) / static_cast<double>(steps.n);
+    return mask;
 }
 
 // Phase wraps at the ends of its circle. A masked phase of a short echo may span little, but then it does not wrap.
@@ -60,7 +39,8 @@ void refuse_mixed_units(const Chain& chain, const std::vector<float>& spans_rad,
     for (std::size_t e = 0; e < spans_rad.size(); ++e) {
         if (!(spans_rad[e] > 0.0f) || part_of_circle(e) >= narrow_part_of_circle) continue;
         const VolumeF* const magnitude = chain.magnitude.empty() ? nullptr : &chain.magnitude[e];
-        const double wraps = part_of_large_steps(chain.phase_rad[e], magnitude, static_cast<float>(wrap_part_of_range) * spans_rad[e]);
+        const double wraps = phase::steps_beyond(chain.phase_rad[e], with_signal(chain.phase_rad[e], magnitude),
+                                                 static_cast<float>(wrap_part_of_range) * spans_rad[e]);
         if (wraps > fewest_wraps)
             wrong += str(wrong.empty() ? "echo " : " | echo ", chain.used_echoes[e], ": the phase wraps, but spans ", spans_rad[e], " rad");
     }

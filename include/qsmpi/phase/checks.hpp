@@ -22,6 +22,10 @@ struct Coherence {
 /// Looks at a thousand blocks at most: some 30 ms. 0 for fewer than 3 voxels along every axis.
 [[nodiscard]] Coherence coherence(const VolumeF& wrapped_phase_rad, const VolumeF* magnitude);
 
+/// Part of the steps between neighbours inside the mask that exceed `limit`, in the unit of the values.
+/// @throws InputError if the grids differ
+[[nodiscard]] double steps_beyond(const VolumeF& values, const Mask& mask, float limit);
+
 /// Part of the steps between neighbours inside the mask that exceed half a turn after unwrapping. Where the true
 /// steps are below that a path finds them all, and 0 is left; what is left tells how much of the field was
 /// beyond the reach of unwrapping (steep field, long echo time, thick voxels).
