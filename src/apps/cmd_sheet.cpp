@@ -22,7 +22,7 @@ int cmd_sheet(const Arguments& arguments)
     if (!(window_ppm > 0.0)) throw UsageError(str("--window-ppm: ", window_ppm, " is not above 0"));
     if (most < 1) throw UsageError(str("--most: ", most, " is not above 0"));
     const std::filesystem::path file = png.empty() ? std::filesystem::path(folder) / "contact_sheet.png" : std::filesystem::path(png);
-    draw_contact_sheet(folder, file, window_ppm, static_cast<std::size_t>(most));
+    draw_contact_sheet(results_in(folder), file, window_ppm, static_cast<std::size_t>(most));
     std::cout << file.string() << '\n';
     return exit_done;
 }

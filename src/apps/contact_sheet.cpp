@@ -7,7 +7,6 @@
 #include "qsmpi/io/nifti.hpp"
 #include "qsmpi/io/png.hpp"
 #include "qsmpi/numerics/resize.hpp"
-#include "qsmpi/runtime/status.hpp"
 
 namespace qsmpi::apps {
 
@@ -16,11 +15,11 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Scans that were refused or failed, with the reason in the place of a map.
-std::vector<io::SheetItem> scans_without_map(const fs::path& output_dir, std::size_t most)
+std::vector<io::SheetItem> scans_without_map(const runtime::RunStatus& status, std::size_t most)
 {
     std::vector<io::SheetItem> items;
     std::size_t n = 0;
-    for (const runtime::JobStatus& job : runtime::read_status(output_dir).jobs) {
+    for (const runtime::JobStatus& job : status.jobs) {
         if (job.state != "refused" && job.state != "failed") continue;
         if (++n <= most) items.push_back({.title = str(job.key, ": ", job.state), .note = job.message});
     }
@@ -29,10 +28,10 @@ std::vector<io::SheetItem> scans_without_map(const fs::path& output_dir, std::si
 }
 
 /// Scans whose latest job gave no map, or none yet: what is there is of an earlier input or of other options.
-std::set<std::string> scans_not_done(const fs::path& output_dir)
+std::set<std::string> scans_not_done(const runtime::RunStatus& status)
 {
     std::set<std::string> keys;
-    for (const runtime::JobStatus& job : runtime::read_status(output_dir).jobs) {
+    for (const runtime::JobStatus& job : status.jobs) {
         if (job.state != "done") keys.insert(job.key);
     }
     return keys;
@@ -56,9 +55,10 @@ std::string scan_of(const fs::path& map)
     return name.substr(0, name.rfind("_Chimap"));
 }
 
-std::vector<fs::path> find_maps(const fs::path& output_dir)
+Results results_in(const fs::path& output_dir)
 {
-    std::vector<fs::path> maps;
+    Results results;
+    std::vector<fs::path>& maps = results.maps;
     std::error_code error;
     for (const fs::directory_entry& subject : fs::directory_iterator(output_dir, error)) {
         if (!subject.is_directory() || !subject.path().filename().string().starts_with("sub-")) continue;
@@ -69,19 +69,20 @@ std::vector<fs::path> find_maps(const fs::path& output_dir)
         }
     }
     if (error) throw IoError(str("cannot read ", output_dir.string(), ": ", error.message()));
-    const std::set<std::string> not_done = scans_not_done(output_dir);
+    results.status = runtime::read_status(output_dir);
+    const std::set<std::string> not_done = scans_not_done(results.status);
     std::erase_if(maps, [&](const fs::path& map) {
         const std::string scan = scan_of(map);
         return not_done.contains(scan) || not_done.contains(key_with_suffix(scan));
     });
     std::sort(maps.begin(), maps.end());
-    return maps;
+    return results;
 }
 
-void draw_contact_sheet(const fs::path& output_dir, const fs::path& png, double window_ppm, std::size_t most)
+void draw_contact_sheet(const Results& results, const fs::path& png, double window_ppm, std::size_t most)
 {
-    const std::vector<fs::path> maps = find_maps(output_dir);
-    const std::vector<io::SheetItem> without_map = scans_without_map(output_dir, most);
+    const std::vector<fs::path>& maps = results.maps;
+    const std::vector<io::SheetItem> without_map = scans_without_map(results.status, most);
     require(!maps.empty() || !without_map.empty(), "there are no maps (sub-*/*_Chimap.nii.gz) to draw");
     const std::size_t n = std::min(maps.size(), most);
     std::vector<io::Image> images;
