@@ -71,9 +71,9 @@ int cmd_mask(const Arguments& arguments)
         inputs.quality = &quality;
     }
     Mask result;
-    const bool by_threshold = !phase && tree == mask::Node{};  // auto
-    if (by_threshold) {
+    if (!phase && tree == mask::Node{}) {  // auto
         result = mask::robust_threshold(magnitude.data, threshold_factor);
+        require(numerics::count(result) > 0, "the mask is empty; lower --threshold-factor, or give --phase");
     } else {
         mask::Evaluated made = mask::evaluate(tree, inputs);
         require(made.parts.back().voxels > 0,
@@ -83,10 +83,7 @@ int cmd_mask(const Arguments& arguments)
     const std::size_t n_before = numerics::count(result);
     if (erosion_mm > 0.0) result = numerics::erode(result, erosion_mm);
     const std::size_t n = numerics::count(result);
-    require(n > 0, n_before > 0   ? str("the mask is empty: all ", n_before, " voxels lie within --erosion-mm ", erosion_mm,
-                                        " of its edge; erode less")
-                   : by_threshold ? "the mask is empty; lower --threshold-factor, or give --phase"
-                                  : "the mask is empty; loosen --mask");
+    require(n > 0, str("the mask is empty: all ", n_before, " voxels lie within --erosion-mm ", erosion_mm, " of its edge; erode less"));
     if (erosion_mm > 0.0 && n == n_before)
         log::warn(str("--erosion-mm ", erosion_mm, " is less than a voxel: nothing was peeled off"));
     io::write_nifti(out, result, magnitude.header.geometry, "mask");

@@ -1,12 +1,12 @@
 #include "image_arguments.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "qsmpi/core/log.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
+#include "qsmpi/io/bids.hpp"
 #include "qsmpi/io/magnitude_scale.hpp"
 #include "qsmpi/io/phase_image.hpp"
 #include "qsmpi/io/plausible.hpp"
@@ -102,10 +102,10 @@ void PhaseUnits::add_to(CommandLine& line)
 
 void PhaseUnits::check() const
 {
-    constexpr std::array words{"auto", "rad", "milliradian", "degree", "siemens", "siemens-unsigned", "minmax"};
+    const std::vector<std::string>& words = io::phase_unit_names();
     if (std::find(words.begin(), words.end(), word) != words.end()) return;
     std::string list;
-    for (const char* w : words) list += (list.empty() ? "" : ", ") + std::string(w);
+    for (const std::string& w : words) list += (list.empty() ? "" : ", ") + w;
     throw UsageError(str("--phase-units: '", word, "' is not one of ", list));
 }
 

@@ -21,9 +21,6 @@ struct PhaseProblem {
     std::string field, value, problem, remedy;
 };
 
-/// Values of ScanOptions::phase_units.
-[[nodiscard]] const std::vector<std::string>& phase_unit_names();
-
 /// Decides from facts, in the order: option, Units, slope and intercept with the integer type, vendor; else
 /// leaves the choice to the range of all values (settle_phase_scaling). algorithms.md 0.6.
 [[nodiscard]] PhaseScaling decide_phase_scaling(const PhaseFacts& facts, const std::string& option,

@@ -91,7 +91,7 @@ void check(const Span& span, const SpanInput& input, const ChainOptions& options
     require(input.magnitude.empty() || input.magnitude.size() == n_echoes,
             str(who, input.magnitude.size(), " magnitudes but ", n_echoes, " echo times"));
     require(options.swi == "off", str(who, "swi makes images of its own, but one is written: leave it off"));
-    require(span.to != Artifact::local_field || removes_background(options) || !background_use(options).total_field,
+    require(span.to != Artifact::local_field || !background_use(options).total_field,
             str(who, "inversion ", options.inversion, " starts from the total field, so that no background would be removed: leave it out"));
     require(!options.per_echo || (span.to == Artifact::chi && span.from == Artifact::phase),
             str(who, "per_echo makes a map of each echo, but one is written: leave it off"));

@@ -180,7 +180,7 @@ void run_mask(Chain& chain)
 {
     mask::Evaluated made = make_mask(chain);
     const double erosion_mm = chain.spec.options.mask_erosion_mm;
-    const std::size_t n_made = numerics::count(made.mask);
+    const std::size_t n_made = made.parts.back().voxels;
     auto mask = std::make_shared<Mask>(erosion_mm > 0.0 ? numerics::erode(made.mask, erosion_mm) : std::move(made.mask));
     const std::size_t n = numerics::count(*mask);
     if (n == 0) throw NumericalError(why_empty(chain, made.parts));

@@ -93,6 +93,8 @@ struct ScanOptions {
     /// minmax: the smallest and largest value of all echoes together are -pi and pi.
     std::string phase_units = "auto";
 };
+/// Values of ScanOptions::phase_units.
+[[nodiscard]] const std::vector<std::string>& phase_unit_names();
 
 struct ScanReport {
     std::vector<Acquisition> acquisitions;  ///< fit to run, sorted by key
