@@ -88,17 +88,17 @@ VolumeF unwrapped_step(const VolumeF& from, const VolumeF& to, const VolumeF* ma
     return unwrap_romeo(step, {.magnitude = magnitude, .mask = &mask});
 }
 
-/// g for any spacing, from the unwrapped steps between echoes: (d2 step_12 - d1 step_23) / (d1 + d2). Of the
-/// numbers of turns that the two steps may miss, those that bring g nearest to 0, at a price for each turn.
-VolumeF g_of_unwrapped_steps(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
-                             std::span<const double> echo_times_s, double sigma_mm)
+/// Writes m_2 m_3 exp(i times g) for any spacing, from the unwrapped steps between echoes: g = (d2 step_12 - d1 step_23) /
+/// (d1 + d2). Of the numbers of turns that the two steps may miss, those that bring g nearest to 0, at a price for each turn.
+void combine_unwrapped_steps(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
+                             std::span<const double> echo_times_s, float times, VolumeF& real, VolumeF& imaginary)
 {
     const double d1 = echo_times_s[1] - echo_times_s[0], d2 = echo_times_s[2] - echo_times_s[1];
     const double share1 = d2 / (d1 + d2), share2 = d1 / (d1 + d2);
     const Mask mask = signal_mask(phase, magnitude, 1, 2);
     const VolumeF* weight_of_step = magnitude.empty() ? nullptr : &magnitude[1];
     VolumeF g = unwrapped_step(phase[0], phase[1], weight_of_step, mask);
-    VolumeF second = unwrapped_step(phase[1], phase[2], weight_of_step, mask);
+    const VolumeF second = unwrapped_step(phase[1], phase[2], weight_of_step, mask);
 
     struct Mean {
         double weight = 0.0, sum = 0.0;
@@ -135,13 +135,20 @@ VolumeF g_of_unwrapped_steps(std::span<const VolumeF> phase, std::span<const Vol
     }
     parallel::for_blocks(g.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t v = begin; v < end; ++v) {
-            const float angle = g[v] + static_cast<float>(shift);
+            const float angle = times * (g[v] + static_cast<float>(shift));
             const float weight = mask[v] ? triple_weight(magnitude, v) : 0.0f;
-            g[v] = weight * std::cos(angle);
-            second[v] = weight * std::sin(angle);
+            real[v] = weight * std::cos(angle);
+            imaginary[v] = weight * std::sin(angle);
         }
     });
-    return smoothed_argument(g, second, sigma_mm);
+}
+
+VolumeF g_of_unwrapped_steps(std::span<const VolumeF> phase, std::span<const VolumeF> magnitude,
+                             std::span<const double> echo_times_s, double sigma_mm)
+{
+    VolumeF real(phase[0].grid()), imaginary(phase[0].grid());
+    combine_unwrapped_steps(phase, magnitude, echo_times_s, 1.0f, real, imaginary);
+    return smoothed_argument(real, imaginary, sigma_mm);
 }
 
 struct Sums {
@@ -223,10 +230,11 @@ double bipolar_evidence(std::span<const VolumeF> phase_rad, std::span<const Volu
     check_offset_input("bipolar_evidence", phase_rad, magnitude, echo_times_s, 3);
     // 5 %: 0.1 ms of 2 ms. What is left of the field is then below 2 pi * 100 Hz * 0.1 ms = 0.06 rad.
     const auto combination = wrap_safe_combination(echo_times_s, 0.05);
-    if (!combination) return 0.0;
-
     VolumeF real(phase_rad[0].grid()), imaginary(phase_rad[0].grid());
-    combine(phase_rad, magnitude, *combination, real, imaginary);
+    if (combination)
+        combine(phase_rad, magnitude, *combination, real, imaginary);
+    else  // 2 g, as for equal spacing
+        combine_unwrapped_steps(phase_rad, magnitude, echo_times_s, 2.0f, real, imaginary);
     // Smoothing keeps the sum of the weights and shortens phasors that disagree with their neighbourhood.
     const double before = sums_of(real, imaginary).length;
     if (!(before > 0.0)) return 0.0;

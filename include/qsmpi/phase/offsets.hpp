@@ -87,13 +87,13 @@ VolumeF remove_bipolar(std::span<VolumeF> phase_rad, std::span<const VolumeF> ma
 /// How clearly odd and even echoes differ, in [0, 1); to detect a bipolar readout that nobody declared.
 ///
 /// phi1 - 2 phi2 + phi3 (equal spacing; a phi1 - (a + b) phi2 + b phi3 for spacings b : a) holds neither
-/// field nor offset: it is 0 but for noise in a monopolar readout and -2 g in a bipolar one. Its phasor,
+/// field nor offset: it is 0 but for noise in a monopolar readout and -2 g in a bipolar one. For spacings that are
+/// not in a whole ratio within 5 % it is 2 g as remove_bipolar() finds it from unwrapped steps. Its phasor,
 /// weighted by magnitude and smoothed by 7 mm, has length C relative to what it would be without noise
 /// (coherence, near 0 for noise alone), and root-mean-square angle A over the signal. Evidence = C A^2 / (A^2
 /// + (0.3 rad)^2): 0.1 for A = 0.1 rad, as much as flow and multi-compartment tissue give; above 0.5 for g of
 /// 0.15 rad and more without noise.
-/// @return 0 with fewer than 3 echoes, without signal, and for spacings that are not in a whole ratio within
-/// 5 %
+/// @return 0 with fewer than 3 echoes and without signal
 [[nodiscard]] double bipolar_evidence(std::span<const VolumeF> phase_rad, std::span<const VolumeF> magnitude,
                                       std::span<const double> echo_times_s);
 
