@@ -144,7 +144,7 @@ void let_go(Chain& chain, const std::string& finished);
 [[nodiscard]] VolumeF data_weight(const VolumeF& sigma_hz, const Mask& mask);
 
 /// What the option `r2star` comes to for this acquisition: "nlls", "arlo", "loglinear" or, without magnitude or with a
-/// single echo, "off". Two echoes: a line through two logarithms is all there is.
+/// single echo, "off". Two echoes: always a line through two logarithms, see relaxometry::nonlinear().
 [[nodiscard]] std::string r2star_method(const io::Acquisition& acquisition, const ChainOptions& options);
 /// True if every echo has a magnitude.
 [[nodiscard]] bool has_magnitude(const io::Acquisition& acquisition);

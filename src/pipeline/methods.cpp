@@ -112,7 +112,8 @@ void add_r2star_methods(std::vector<Method>& methods, const Chain& chain)
                            "operations (ARLO) of data. Magn Reson Med 73:843-850, 2015. doi:10.1002/mrm.25137"});
     if (fit == "loglinear")
         methods.push_back({"r2star", "loglinear",
-                           "R2* is the slope of a line through the logarithm of the magnitude, weighted by its square.", ""});
+                           "R2* is the slope of a line through the logarithm of the magnitude without its noise floor, weighted by "
+                           "its square.", ""});
 }
 
 void add_swi_methods(std::vector<Method>& methods, const Chain& chain)

@@ -85,8 +85,13 @@ Relaxation numart(std::span<const VolumeF> magnitude, std::span<const double> ec
 void fit_log_lines(const Echoes& echoes, std::size_t begin, std::size_t n, float* rate_per_s, float* s0)
 {
     // Signal relative to the first echo and times from it: all sums are of order one, whatever the units.
-    Chunk w{}, wt{}, wtt{}, wl{}, wtl{};
+    // Without the floor of the noise, see log_linear().
+    Chunk w{}, wt{}, wtt{}, wl{}, wtl{}, variance{};
     const float* first = echoes.magnitude[0] + begin;
+    for (std::size_t i = 0; i < n; ++i) {
+        const float noise = echoes.has_signal(begin + i) ? echoes.noise_std / first[i] : 0.0f;
+        variance[i] = noise * noise;
+    }
     const float unit_s = echoes.time_s.back();
     for (std::size_t k = 0; k < echoes.n(); ++k) {
         const float* m = echoes.magnitude[k] + begin;
@@ -96,8 +101,9 @@ void fit_log_lines(const Echoes& echoes, std::size_t begin, std::size_t n, float
         for (std::size_t i = 0; i < n; ++i) {
             const float relative = m[i] / first[i];
             const bool used = m[i] > floor && relative > 1e-15f && relative < 1e15f;
-            const float s = used ? relative : 1.0f;
-            const float weight = used ? s * s : 0.0f, l = fast_log(s);
+            const float power = relative * relative - variance[i];
+            const float a2 = used ? (power > variance[i] ? power : variance[i]) : 1.0f;
+            const float weight = used ? a2 : 0.0f, l = 0.5f * fast_log(a2);
             w[i] += weight;
             wt[i] += weight * t;
             wtt[i] += weight * t * t;

@@ -34,6 +34,7 @@ Echoes checked_echoes(const char* who, std::span<const VolumeF> magnitude, std::
         echoes.magnitude.push_back(magnitude[k].data());
         echoes.time_s.push_back(time_s);
     }
+    echoes.noise_std = static_cast<float>(options.noise_std);
     echoes.floor = static_cast<float>(floor_in_noise_std * options.noise_std);
     echoes.max_r2star_per_s = static_cast<float>(options.max_r2star_per_s);
     return echoes;

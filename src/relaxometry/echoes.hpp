@@ -21,6 +21,7 @@ inline constexpr double floor_in_noise_std = 3.0;
 struct Echoes {
     std::vector<const float*> magnitude;
     std::vector<float> time_s;
+    float noise_std = 0.0f;
     float floor = 0.0f;              ///< signal at or below this is none
     float max_r2star_per_s = 0.0f;
 

@@ -21,7 +21,8 @@ struct RelaxationOptions {
 // below three times the noise, zero or not finite. One pass over the echoes, O(1) memory besides the maps, the same bits
 // for any number of threads.
 
-/// Weighted least squares that knows the Rician noise floor; two echoes or more. The default where accuracy counts.
+/// Weighted least squares that knows the Rician noise floor; two echoes or more. The default of three and more; of two it
+/// goes wild where the second is lost in the noise, and log_linear() is better.
 ///
 /// The squared magnitude has the mean A^2 + 2 sigma^2 and the variance 4 sigma^2 (A^2 + sigma^2) exactly, so scoring
 /// steps on sum (S^2 - 2 sigma^2 - A^2)^2 / variance have no bias of the floor and, at high signal, the variance of the
@@ -37,8 +38,9 @@ struct RelaxationOptions {
 [[nodiscard]] Relaxation arlo(std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
                               const RelaxationOptions& options = {});
 
-/// Line through log S with weights S^2; two echoes or more. Echoes from the third on that are below three times the
-/// noise are left out, and so is all that is not positive and finite.
+/// Line through log A with weights A^2; two echoes or more. A^2 = S^2 - sigma^2 is the amplitude that most likely gave S, but
+/// for terms of higher order in sigma / S, and at least sigma^2: what is lost in the noise tells no faster decay. Echoes
+/// from the third on that are below three times the noise are left out, and so is all that is not positive and finite.
 [[nodiscard]] Relaxation log_linear(std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
                                     const RelaxationOptions& options = {});
 
