@@ -77,7 +77,8 @@ std::size_t settle_aliases(FieldMap& map, double period_hz, const Mask* mask = n
 /// second differences in the calmest tenth of the tissue; fine structure everywhere then makes it an upper
 /// bound. Images interpolated by zero filling along x or y, whose neighbours share their noise, are known by their fourth
 /// differences, which are smaller than the second; the noise of tissue then comes from voxels further apart. By less than
-/// 4/3 they are not known, and the estimate is too low by up to 40 %; by up to 20 % for partial Fourier.
+/// 4/3 they are not known, and the estimate is too low by up to 40 %; by 40 % too for filters that fall off smoothly in
+/// k-space (Hamming; taken for white 80 %), by up to 20 % for partial Fourier.
 /// @throws InputError below 6 x 6 x 1 voxels and for an image without signal
 /// Differences: Immerkaer, Comput. Vis. Image Underst. 64:300, 1996.
 [[nodiscard]] double estimate_noise_std(const VolumeF& magnitude);
