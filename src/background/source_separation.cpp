@@ -6,6 +6,7 @@
 
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/numerics/fft.hpp"
+#include "qsmpi/numerics/gradient.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/resize.hpp"
 #include "qsmpi/numerics/statistics.hpp"
@@ -19,24 +20,6 @@ struct Setting {
     Volume<std::uint8_t> region;
     VolumeF squared_weight;  // 1 / variance [1/ppm^2], 0: no data
 };
-
-// Largest difference [ppm] of the field to a neighbour that is data too: what partial volume and dephasing scale with.
-float steepness(const VolumeF& field, const Mask& data, std::size_t x, std::size_t y, std::size_t z)
-{
-    const auto& d = field.dims();
-    const std::size_t i = d.index(x, y, z);
-    float largest = 0.0f;
-    const auto look = [&](bool exists, std::size_t j) {
-        if (exists && data[j]) largest = std::max(largest, std::abs(field[j] - field[i]));
-    };
-    look(x > 0, i - 1);
-    look(x + 1 < d.nx, i + 1);
-    look(y > 0, i - d.nx);
-    look(y + 1 < d.ny, i + d.nx);
-    look(z > 0, i - d.nx * d.ny);
-    look(z + 1 < d.nz, i + d.nx * d.ny);
-    return largest;
-}
 
 float signal_limit(const VolumeF& magnitude, const Mask& mask, const SeparationOptions& o)
 {
@@ -73,12 +56,12 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
     const double layer_mm = *std::max_element(grid.voxel_mm.begin(), grid.voxel_mm.end());
     const auto variance = [&](std::size_t x, std::size_t y, std::size_t z) {
         const std::size_t i = d.index(x, y, z);
-        const double depth = static_cast<double>(depth_mm[i]);
-        const std::size_t layer = depth <= 1.1 * layer_mm ? 0 : depth <= 2.1 * layer_mm ? 1 : 2;
+        const numerics::Surroundings around = numerics::surroundings(field, data, x, y, z);
+        const std::size_t layer = around.outermost ? 0 : static_cast<double>(depth_mm[i]) <= 2.1 * layer_mm ? 1 : 2;
         const double floor = layer == 0 ? o.rim_error_ppm : o.model_error_ppm;
         const double noise = input.sigma_ppm == nullptr ? 0.0 : static_cast<double>((*input.sigma_ppm)[i]);
         const double misfit = is_consistent(i) ? 0.0 : 15.0 * o.model_error_ppm;
-        const double slope = o.steepness_error[layer] * static_cast<double>(steepness(field, data, x, y, z));
+        const double slope = o.steepness_error[layer] * static_cast<double>(around.largest_step);
         return noise * noise + floor * floor + misfit * misfit + slope * slope;
     };
     parallel::for_each(d.nz, [&](std::size_t z) {

@@ -9,6 +9,7 @@
 #include "domain.hpp"
 #include "medi_problem.hpp"
 #include "qsmpi/inversion/registry.hpp"
+#include "qsmpi/numerics/gradient.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/statistics.hpp"
 #include "tfi_problem.hpp"
@@ -45,24 +46,6 @@ void check(const TfiOptions& o)
             "tfi: expected at least 1 iteration of each kind");
 }
 
-/// Largest difference [ppm] of the field to a neighbour that is data too.
-float steepness(const VolumeF& field, const Mask& data, std::size_t x, std::size_t y, std::size_t z)
-{
-    const Dims& n = field.dims();
-    const std::size_t i = n.index(x, y, z);
-    float largest = 0.0F;
-    const auto look = [&](bool exists, std::size_t j) {
-        if (exists && data[j] != 0) largest = std::max(largest, std::abs(field[j] - field[i]));
-    };
-    look(x > 0, i - 1);
-    look(x + 1 < n.nx, i + 1);
-    look(y > 0, i - n.nx);
-    look(y + 1 < n.ny, i + n.nx);
-    look(z > 0, i - n.nx * n.ny);
-    look(z + 1 < n.nz, i + n.nx * n.ny);
-    return largest;
-}
-
 /// w^2 = model_error^2 / variance of each voxel of the data.
 VolumeF squared_weights(const VolumeF& field, const Mask& data, const VolumeF& sigma, const TfiOptions& o)
 {
@@ -84,7 +67,7 @@ VolumeF squared_weights(const VolumeF& field, const Mask& data, const VolumeF& s
                 const double noise = sigma.empty() ? 0.0 : static_cast<double>(sigma[i]);
                 const double variance =
                     square(o.model_error_ppm) + square(rim) + square(noise) +
-                    square(o.steepness_error * static_cast<double>(steepness(field, data, x, y, z)));
+                    square(o.steepness_error * static_cast<double>(numerics::surroundings(field, data, x, y, z).largest_step));
                 weight[i] = std::isfinite(variance) ? static_cast<float>(square(o.model_error_ppm) / variance) : 0.0F;
             }
     });

@@ -122,6 +122,19 @@ TEST(SourceSeparation, WeighsTheRimDownAndGivesTheCallerItsWeightBetweenRounds)
     EXPECT_EQ(found.weight(0, 0, 0), 0.0f);
 }
 
+TEST(SourceSeparation, TrustsVoxelsInsideTheOutermostOfThickSlices)
+{
+    // Slices of 3 mm: a voxel 2 mm inside, with neighbours of the mask all around, is no rim.
+    const Grid grid = grid_of(48, 48, 20, {1, 1, 3});
+    const Mask mask = ball_mask(grid, 16.0);
+    const LocalField found = separate_sources(VolumeF(grid, 0.0F), mask, b0_along_z, {}, {});
+    const std::size_t row = grid.dims.index(0, 24, 10);
+    std::size_t first = row;
+    while (mask[first] == 0) ++first;
+    EXPECT_LT(found.weight[first], 0.05F);
+    EXPECT_GT(found.weight[first + 1], 0.9F);
+}
+
 TEST(SourceSeparation, TakesMoreRoundsWhereTheMapHoldsAHaemorrhage)
 {
     const Grid grid = grid_of(64, 72, 61);
