@@ -9,6 +9,7 @@
 #include "medi_problem.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/inversion/registry.hpp"
+#include "weighted_domain.hpp"
 
 namespace qsmpi::inversion {
 namespace {
@@ -131,7 +132,7 @@ constinit const Method medi_method{
     .name = "medi",
     .help = "morphology enabled dipole inversion (MEDI): edges of the magnitude are spared, fluid can be the zero",
     .parameters =
-        "lambda 1e-4 ppm times the voxel size, 30 % edges, at most 10 steps of 20 CG iterations, tolerance 0.1",
+        "lambda 1e-4 ppm times the voxel size (and the square of the noise over 2 ppb where it is more and the weights do not tell it), 30 % edges, at most 10 steps of 20 CG iterations, tolerance 0.1",
     .sentence = "Susceptibility was computed by morphology enabled dipole inversion.",
     .citation =
         "Liu T. et al., Magn. Reson. Med. 69(2):467-476, 2013, doi:10.1002/mrm.24272; "
@@ -139,7 +140,7 @@ constinit const Method medi_method{
         "Liu Z. et al., Magn. Reson. Med. 79(5):2795-2803, 2018, doi:10.1002/mrm.26946",
     .run = [](const Problem& p) {
         MediOptions options = medi_defaults(p.mask->grid());
-        if (p.lambda > 0.0) options.lambda = p.lambda;
+        options.lambda = p.lambda > 0.0 ? p.lambda : options.lambda * detail::noise_factor(p);
         return with_lambda(medi(*p.field_ppm, *p.mask, p.b0_direction_ijk,
                                 {.weight = p.weight,
                                  .magnitude = p.magnitude,

@@ -65,7 +65,7 @@ constinit const Method tikhonov_method{
     .run = [](const Problem& p) {
         TikhonovOptions options;
         options.lambda =
-            p.lambda > 0.0 ? p.lambda : tikhonov_lambda(options.penalty, p.mask->grid(), detail::noise_ppm(p));
+            p.lambda > 0.0 ? p.lambda : tikhonov_lambda(options.penalty, p.mask->grid(), detail::unweighted_noise_ppm(p));
         return with_lambda(tikhonov(*p.field_ppm, *p.mask, p.b0_direction_ijk, options), options.lambda);
     }};
 

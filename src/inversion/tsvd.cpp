@@ -40,7 +40,7 @@ constinit const Method tsvd_method{
     .citation = "Wharton et al., Magn. Reson. Med. 63(5):1292-1304, 2010, doi:10.1002/mrm.22334",
     .run = [](const Problem& p) {
         TsvdOptions options;
-        options.threshold = p.lambda > 0.0 ? p.lambda : tsvd_threshold(detail::noise_ppm(p));
+        options.threshold = p.lambda > 0.0 ? p.lambda : tsvd_threshold(detail::unweighted_noise_ppm(p));
         return with_lambda(tsvd(*p.field_ppm, *p.mask, p.b0_direction_ijk, options), options.threshold);
     }};
 

@@ -12,6 +12,7 @@
 #include "qsmpi/numerics/statistics.hpp"
 #include "tv_admm.hpp"
 #include "tv_weighted.hpp"
+#include "weighted_domain.hpp"
 
 namespace qsmpi::inversion {
 namespace {
@@ -204,7 +205,8 @@ extern const Method tv_method;
 constinit const Method tv_method{
     .name = "tv",
     .help = "total variation by ADMM, weighted by noise and guided by edges of the magnitude where they are known: accurate",
-    .parameters = "lambda 2e-4 ppm times the voxel size (half without magnitude, half without known noise), down to a quarter at edges, "
+    .parameters = "lambda 2e-4 ppm times the voxel size (half without magnitude, half without known noise; times the square of the noise "
+                  "over 2 ppb where it is more and the weights do not tell it), down to a quarter at edges, "
                   "rho 0.05, relaxation 1.6, at most 60 iterations, tolerance 5e-3; what is left of the field is added once, after 12 iterations",
     .sentence = "Susceptibility was computed by total variation regularisation, less where the magnitude has edges, with one Bregman "
                 "iteration, solved with the alternating direction method of multipliers.",
@@ -219,7 +221,7 @@ constinit const Method tv_method{
             even = VolumeF(p.mask->grid(), 1.0F);
             if (p.sigma_ppm == nullptr) options.lambda *= 0.5;  // no noise is known of
         }
-        if (p.lambda > 0.0) options.lambda = p.lambda;
+        options.lambda = p.lambda > 0.0 ? p.lambda : options.lambda * detail::noise_factor(p);
         VolumeF guide;
         if (guided || p.border == Border::edge) guide = edge_guide(p.magnitude, *p.mask, p.border);
         return with_lambda(tv(*p.field_ppm, *p.mask, p.b0_direction_ijk, options, p.weight != nullptr ? p.weight : &even,

@@ -1,5 +1,6 @@
 #include "weighted_domain.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -7,6 +8,25 @@
 #include "qsmpi/numerics/statistics.hpp"
 
 namespace qsmpi::inversion::detail {
+namespace {
+
+/// Median of weight times sigma over the mask. @param weight  null: 1
+double median_noise_ppm(const Problem& problem, const VolumeF* weight)
+{
+    if (problem.sigma_ppm == nullptr) return 0.0;
+    const VolumeF& sigma = *problem.sigma_ppm;
+    require_same_grid(sigma, *problem.mask, "inversion: sigma and mask");
+    if (weight != nullptr) require_same_grid(sigma, *weight, "inversion: sigma and weight");
+    std::vector<float> values;
+    for (std::size_t i = 0; i < sigma.size(); ++i) {
+        if ((*problem.mask)[i] == 0) continue;
+        const float value = weight == nullptr ? sigma[i] : (*weight)[i] * sigma[i];
+        if (std::isfinite(value) && value > 0.0F) values.push_back(value);
+    }
+    return values.empty() ? 0.0 : numerics::quantile(values, 0.5);
+}
+
+}  // namespace
 
 WeightedDomain make_weighted_domain(const VolumeF& field_ppm, const Mask& mask, const VolumeF* weight, int pad_voxels,
                                     double pad_fraction, const char* who)
@@ -29,19 +49,15 @@ WeightedDomain make_weighted_domain(const VolumeF& field_ppm, const Mask& mask, 
     return domain;
 }
 
-double noise_ppm(const Problem& problem)
+double noise_ppm(const Problem& problem) { return median_noise_ppm(problem, problem.weight); }
+
+double unweighted_noise_ppm(const Problem& problem) { return median_noise_ppm(problem, nullptr); }
+
+double noise_factor(const Problem& problem)
 {
-    if (problem.sigma_ppm == nullptr) return 0.0;
-    const VolumeF& sigma = *problem.sigma_ppm;
-    require_same_grid(sigma, *problem.mask, "inversion: sigma and mask");
-    if (problem.weight != nullptr) require_same_grid(sigma, *problem.weight, "inversion: sigma and weight");
-    std::vector<float> values;
-    for (std::size_t i = 0; i < sigma.size(); ++i) {
-        if ((*problem.mask)[i] == 0) continue;
-        const float value = problem.weight == nullptr ? sigma[i] : (*problem.weight)[i] * sigma[i];
-        if (std::isfinite(value) && value > 0.0F) values.push_back(value);
-    }
-    return values.empty() ? 0.0 : numerics::quantile(values, 0.5);
+    constexpr double tuned_at_ppm = 0.002;
+    const double ratio = std::max(1.0, noise_ppm(problem) / tuned_at_ppm);
+    return ratio * ratio;
 }
 
 }  // namespace qsmpi::inversion::detail

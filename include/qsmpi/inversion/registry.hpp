@@ -15,7 +15,7 @@ enum class Input { local_field, total_field };
 struct Problem {
     const VolumeF* field_ppm = nullptr;        ///< required: the local field, or the total field for Input::total_field
     const Mask* mask = nullptr;                ///< required
-    const VolumeF* weight = nullptr;           ///< relative trust in the field, mean 1 in the mask, 0: unknown; null: all alike
+    const VolumeF* weight = nullptr;           ///< trust in the field, about 1 / sigma: mean 1 in the mask, or 2 ppb / sigma; 0: unknown; null: all alike
     const VolumeF* sigma_ppm = nullptr;        ///< standard deviation of the field [ppm], infinite where unknown; null: not known
     const VolumeF* magnitude = nullptr;        ///< any unit; null: none
     const VolumeF* relative_residual = nullptr;  ///< of the field fit, [0, 1]; null: none

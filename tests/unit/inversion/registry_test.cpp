@@ -33,6 +33,52 @@ TEST(InversionRegistry, LambdaChangesTheResultOfEveryMethod)
     }
 }
 
+// A sphere of 0.1 ppm in noise of 10 ppb, which is known. Trust of mean 1 hides how much noise there is; that of separation,
+// 2 ppb over the standard deviation of noise and 2 ppb, tells it.
+struct NoisySphere {
+    Grid grid = grid_of(36, 34, 32);
+    Mask mask = ball_mask(grid, 14.0);
+    VolumeF truth = sphere_chi(grid, 5.0, 0.1), field = sphere_field_volume(grid, 5.0, 0.1, b0_along_z);
+    VolumeF sigma_ppm = VolumeF(grid, 0.01F), mean_one = VolumeF(grid, 1.0F), of_two_ppb = VolumeF(grid, 0.196F);
+    NoisySphere()
+    {
+        const VolumeF error = noise(grid, 0.01, 7);
+        for (std::size_t i = 0; i < field.size(); ++i) field[i] += error[i];
+    }
+    Result run(std::string_view name, const VolumeF* weight, const VolumeF* sigma) const
+    {
+        return method(name).run({.field_ppm = &field, .mask = &mask, .weight = weight, .sigma_ppm = sigma});
+    }
+};
+
+TEST(InversionRegistry, NoiseRegularisesWhateverTheSizeOfWeights)
+{
+    const NoisySphere s;
+    for (const std::string_view name : {"tv", "medi"}) {
+        const Result even = s.run(name, &s.mean_one, &s.sigma_ppm), small = s.run(name, &s.of_two_ppb, &s.sigma_ppm);
+        const Result not_told = s.run(name, &s.mean_one, nullptr);
+        // Squared misfits should weigh (2 / 10)^2 as much, or lambda 25 times. The smaller weights have it done already.
+        EXPECT_NEAR(even.lambda / small.lambda, 25.0, 1e-3) << name;
+        EXPECT_DOUBLE_EQ(small.lambda, s.run(name, &s.of_two_ppb, nullptr).lambda) << name;
+        EXPECT_LT(relative_error_percent(even.chi_ppm, s.truth, s.mask),
+                  0.5 * relative_error_percent(not_told.chi_ppm, s.truth, s.mask))
+            << name;
+    }
+}
+
+TEST(InversionRegistry, WeightsDoNotHideTheNoiseFromMethodsWithoutWeights)
+{
+    const NoisySphere s;
+    for (const std::string_view name : {"tikhonov", "tsvd"}) {
+        const Result plain = s.run(name, nullptr, &s.sigma_ppm);
+        for (const VolumeF* weight : {&s.mean_one, &s.of_two_ppb}) {
+            const Result weighted = s.run(name, weight, &s.sigma_ppm);
+            EXPECT_EQ(weighted.lambda, plain.lambda) << name;
+            expect_same_bits(weighted.chi_ppm, plain.chi_ppm);
+        }
+    }
+}
+
 TEST(InversionRegistry, ExplainsAnUnknownName)
 {
     EXPECT_EQ(&method("default"), methods().front());
