@@ -71,6 +71,7 @@ LowOrderField::LowOrderField(const Grid& grid, const VolumeF& squared_weight, Lo
 
 std::array<std::array<double, 3>, n> LowOrderField::along_row(std::size_t row, std::size_t slice) const
 {
+    if (kind_ == LowOrder::constant) return {{{1, 0, 0}}};
     const double y = coordinate(row, grid_.dims.ny, grid_.voxel_mm[1]), z = coordinate(slice, grid_.dims.nz, grid_.voxel_mm[2]);
     const double trace = kind_ == LowOrder::quadratic ? 1.0 : 0.0;
     return {{{1, 0, 0},

@@ -9,12 +9,13 @@ namespace qsmpi::background {
 
 /// What may be in a field beside the fields of sources near by.
 enum class LowOrder {
-    left_out,   ///< nothing
+    constant,   ///< the centre frequency alone: no source shows a constant, since the dipole kernel is 0 at k = 0
     harmonic,   ///< solid harmonics up to order two: sources far beyond the field of view, shim, centre frequency
     quadratic,  ///< all polynomials up to order two: the phase of a coil too, which is smooth but not harmonic
 };
 
-/// Polynomials up to order two, in coordinates of 100 mm around the grid's centre: nine harmonics, and x^2 + y^2 + z^2 or 0.
+/// Polynomials up to order two, in coordinates of 100 mm around the grid's centre: nine harmonics, and x^2 + y^2 + z^2;
+/// 0 in place of those that are not looked for.
 /// Fitted with weights; along a row each is a polynomial in x, so a fit needs three sums a row.
 class LowOrderField {
 public:

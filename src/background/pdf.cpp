@@ -74,7 +74,7 @@ LocalField pdf(const VolumeF& total_field_ppm, const Mask& mask, const UnitVecto
     // Sources of unbounded size outside: the prior of the solver, || y ||^2, is then nothing against the data.
     constexpr float unbounded = 1e4F;
     SourceSolver solver(numerics::padded_grid(field.grid(), 0.0, options.pad_fraction), b0_direction_ijk, regions,
-                        weight, LowOrder::left_out);
+                        weight, LowOrder::constant);
     solver.set_sizes({unbounded, unbounded, 0.0F});
     solver.solve(field, options.max_iterations, options.tolerance);
     const VolumeF outside = solver.background_ppm();

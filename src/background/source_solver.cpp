@@ -45,7 +45,7 @@ SourceSolver::SourceSolver(const Grid& padded, const UnitVector& b0_direction_ij
 
 LowOrderField::Coefficients SourceSolver::fit_residual() const
 {
-    return low_order_ != LowOrder::left_out ? polynomials_.fit(residual_, squared_weight_) : LowOrderField::Coefficients{};
+    return polynomials_.fit(residual_, squared_weight_);
 }
 
 numerics::Spectrum& SourceSolver::work()
@@ -139,9 +139,7 @@ SourceSolver::Forward SourceSolver::forward(float beta)
     LowOrderField::Coefficients total{};
     for (const auto& m : moments)
         for (std::size_t i = 0; i < total.size(); ++i) total[i] += m[i];
-    Forward result{in_order(step_squared) + in_order(direction_squared), {}};
-    if (low_order_ == LowOrder::left_out) return result;
-    result.smooth = polynomials_.fit(total);
+    Forward result{in_order(step_squared) + in_order(direction_squared), polynomials_.fit(total)};
     // || w (q - H c) ||^2 = || w q ||^2 - <H^T w^2 q, c> for the least-squares c.
     for (std::size_t i = 0; i < total.size(); ++i) result.norm_squared -= total[i] * result.smooth[i];
     return result;

@@ -11,7 +11,8 @@ struct PdfOptions {
 };
 
 /// Local field by projection onto dipole fields: the field of sources outside the mask that explains the total field in
-/// the mask best, min_x || w (f - D x) ||^2 with x = 0 inside the mask, is taken away.
+/// the mask best, min || w (f - D x - c) ||^2 over x, 0 inside the mask, and the constant c, is taken away with c. No source
+/// explains a constant (the kernel is 0 at k = 0), and the centre frequency of a scan may be anything.
 ///
 /// @param total_field_ppm   unwrapped total field, in any unit: the method is linear; values that are not finite have no weight
 /// @param mask              where the field is known; same grid
