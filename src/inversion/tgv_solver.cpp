@@ -33,6 +33,7 @@ VolumeF zeros(const Grid& grid)
 TgvSolver::TgvSolver(const Mask& mask, const UnitVector& b, const VolumeF& squared_weight, const Settings& s)
     : n_(mask.dims()),
       h_(mask.grid().voxel_mm),
+      edge_mm_(mask.grid().voxel_edge_mm()),
       oblique_(std::abs(b[0] * b[1]) + std::abs(b[0] * b[2]) + std::abs(b[1] * b[2]) > 1e-7),
       alpha1_(static_cast<float>(s.alpha1)),
       alpha0_(static_cast<float>(s.alpha0)),
@@ -68,7 +69,7 @@ TgvSolver::TgvSolver(const Mask& mask, const UnitVector& b, const VolumeF& squar
 
     laplacian_size_ = 4.0 * sum_of(second_);
     box_size_ = box_size;
-    set_steps(settings_.p_scale);
+    set_steps(settings_.p_scale * edge_mm_);
 
     mark(mask, oblique_);
     for (std::size_t i = 0; i < mask.size(); ++i)
@@ -78,17 +79,18 @@ TgvSolver::TgvSolver(const Mask& mask, const UnitVector& b, const VolumeF& squar
 
 // Sums of absolute values over the rows and columns of the operator, each variable in its expected size (Pock &
 // Chambolle, ICCV 2011): any sizes give convergence, good ones give it fast.
-void TgvSolver::set_steps(double p_scale)
+void TgvSolver::set_steps(double p_scale_mm)
 {
     const Settings& s = settings_;
+    const double v_scale = 1.0 / edge_mm_, q_scale = 3.0 * p_scale_mm * edge_mm_, eta_scale = s.eta_scale * edge_mm_ * edge_mm_;
     const double steep = static_cast<double>(*std::max_element(r_.begin(), r_.end()));
-    const double root2 = std::sqrt(2.0), q_scale = 3.0 * p_scale;
-    steps_.eta = static_cast<float>(s.eta_scale / (laplacian_size_ * s.psi_scale + box_size_));
-    steps_.p = static_cast<float>(p_scale / (2.0 * steep + 1.0));
-    steps_.q = static_cast<float>(q_scale / (2.0 * root2 * steep));
-    steps_.psi = static_cast<float>(s.psi_scale / (laplacian_size_ * s.eta_scale));
-    steps_.chi = static_cast<float>(1.0 / (box_size_ * s.eta_scale + 2.0 * sum_of(r_) * p_scale));
-    steps_.v = static_cast<float>(1.0 / (p_scale + (2.0 + 2.0 * root2) * steep * q_scale));
+    const double root2 = std::sqrt(2.0);
+    steps_.eta = static_cast<float>(eta_scale / (laplacian_size_ * s.psi_scale + box_size_));
+    steps_.p = static_cast<float>(p_scale_mm / (2.0 * steep + v_scale));
+    steps_.q = static_cast<float>(q_scale / (2.0 * root2 * steep * v_scale));
+    steps_.psi = static_cast<float>(s.psi_scale / (laplacian_size_ * eta_scale));
+    steps_.chi = static_cast<float>(1.0 / (box_size_ * eta_scale + 2.0 * sum_of(r_) * p_scale_mm));
+    steps_.v = static_cast<float>(v_scale / (p_scale_mm + (2.0 + 2.0 * root2) * steep * q_scale));
 }
 
 void TgvSolver::mark(const Mask& mask, bool oblique)
@@ -187,7 +189,7 @@ void TgvSolver::set_field(const VolumeF& field_ppm)
     // p is at most alpha1, and chi about as large as the field it makes: so their ratio comes from the data.
     const double chi_size = sums.n > 0.0 ? sums.size / sums.n / laplacian_size_ : 0.0;
     if (chi_size > 0.0)
-        set_steps(std::clamp(settings_.p_scale_per_ratio * static_cast<double>(alpha1_) / chi_size, 1e-4, 1.0));
+        set_steps(std::clamp(settings_.p_scale_per_ratio * static_cast<double>(alpha1_) / chi_size, 1e-4 * edge_mm_, edge_mm_));
 }
 
 double TgvSolver::step(bool measure)

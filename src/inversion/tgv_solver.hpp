@@ -18,11 +18,13 @@ public:
     struct Settings {
         double alpha1 = 0.0, alpha0 = 0.0;  ///< [ppm mm], [ppm mm^2]
         double relaxation = 1.9;            ///< in [1, 2)
-        /// Expected sizes of eta, p, q and psi relative to chi and v; only the speed depends on them. Tuned on
-        /// simulated heads: with sizes of 1 the map is not there after 2000 iterations.
+        /// Expected sizes of eta [mm^2], p [mm] and psi relative to chi for voxels of 1 mm; v is a gradient of chi, q about
+        /// three steps of p. Each goes with the voxel size by its unit, so that the same numbers on larger voxels are the same
+        /// problem. Only the speed depends on them, but so does the map if it is stopped early. Tuned on simulated heads:
+        /// with sizes of 1 the map is not there after 2000 iterations.
         double eta_scale = 0.01, psi_scale = 0.3;
         double p_scale = 0.01;            ///< until there is a field
-        double p_scale_per_ratio = 0.17;  ///< p's size over alpha1 / (size of chi, from the field)
+        double p_scale_per_ratio = 0.17;  ///< p's size [mm] over alpha1 / (size of chi, from the field)
     };
     struct Steps {
         float psi, chi, v, eta, p, q;
@@ -69,7 +71,7 @@ private:
     };
 
     void mark(const Mask& mask, bool oblique);
-    void set_steps(double p_scale);
+    void set_steps(double p_scale_mm);
     void make_slabs();
     [[nodiscard]] Bars bars(std::size_t z);
     void primal_slice(std::size_t z, bool measure);
@@ -81,6 +83,7 @@ private:
 
     Dims n_;
     Vec3 h_;
+    double edge_mm_;
     bool oblique_;
     float alpha1_, alpha0_, relaxation_;
     Settings settings_;
