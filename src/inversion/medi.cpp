@@ -67,7 +67,7 @@ void start(detail::DipoleFilter& dipole, const VolumeF& field, const VolumeF& sq
 
 MediOptions medi_defaults(const Grid& grid)
 {
-    return {.lambda = 1e-4 * grid.voxel_edge_mm()};
+    return {.lambda = 1e-4 * grid.voxel_edge_mm(), .smoothing_ppm_per_mm = 5e-3 / grid.voxel_edge_mm()};
 }
 
 Result medi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,

@@ -78,7 +78,7 @@ VolumeF squared_weights(const VolumeF& field, const Mask& data, const VolumeF& s
 
 TfiOptions tfi_defaults(const Grid& grid)
 {
-    return {.lambda = 2e-4 * grid.voxel_edge_mm()};
+    return {.lambda = 2e-4 * grid.voxel_edge_mm(), .smoothing_ppm_per_mm = 5e-3 / grid.voxel_edge_mm()};
 }
 
 Result tfi(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk, const TfiInput& input,

@@ -30,7 +30,8 @@ struct MediInput {
     double radians_per_ppm = 0.0;        ///< s of the model; 0: its linear limit
 };
 
-/// The settings that the registry runs: lambda is 1e-4 ppm for each step of a voxel.
+/// The settings that the registry runs: lambda is 1e-4 ppm for each step of a voxel, steps are smoothed at 5e-3 ppm, so that
+/// the same numbers on voxels of another size give the same map.
 [[nodiscard]] MediOptions medi_defaults(const Grid& grid);
 
 /// Susceptibility by morphology enabled dipole inversion (MEDI): minimises

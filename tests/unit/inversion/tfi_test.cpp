@@ -31,6 +31,19 @@ TEST(Tfi, RecoversASphereInTheFieldOfStrongSourcesOutside)
         expect_sources_outside_do_not_matter(short_run, b, 0.55, 1.05, 0.25);
 }
 
+TEST(Tfi, ItsRuleDoesNotDependOnTheVoxelSize)
+{
+    // The same numbers on voxels of 1, 2 and 0.5 mm, with as many voxels of margin, are the same problem.
+    const auto invert = [](double size) {
+        const Grid grid = grid_of(24, 22, 20, {size, size, size});
+        TfiOptions options = short_options(grid);
+        options.margin_mm *= size;
+        return tfi(sphere_field_volume(grid, 4.0 * size, 0.1, oblique_b0), ball_mask(grid, 9.0 * size), oblique_b0, {}, options).chi_ppm;
+    };
+    const VolumeF expected = invert(1.0);
+    for (const double size : {0.5, 2.0}) EXPECT_THAT(invert(size), VolumeNear(&expected, 1e-5)) << size;
+}
+
 TEST(Tfi, TellsTwoObjectsApart)
 {
     expect_two_objects_are_told_apart(short_run, 0.3);
