@@ -132,7 +132,8 @@ constinit const Method medi_method{
     .name = "medi",
     .help = "morphology enabled dipole inversion (MEDI): edges of the magnitude are spared, fluid can be the zero",
     .parameters =
-        "lambda 1e-4 ppm times the voxel size (and the square of the noise over 2 ppb where it is more and the weights do not tell it), 30 % edges, at most 10 steps of 20 CG iterations, tolerance 0.1",
+        "lambda 1e-4 ppm times the voxel size (and the square of the noise over 2 ppb where it is more and the weights do "
+        "not tell it), 30 % edges, at most 10 steps of 20 CG iterations, tolerance 0.1",
     .sentence = "Susceptibility was computed by morphology enabled dipole inversion.",
     .citation =
         "Liu T. et al., Magn. Reson. Med. 69(2):467-476, 2013, doi:10.1002/mrm.24272; "

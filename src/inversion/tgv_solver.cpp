@@ -82,7 +82,8 @@ TgvSolver::TgvSolver(const Mask& mask, const UnitVector& b, const VolumeF& squar
 void TgvSolver::set_steps(double p_scale_mm)
 {
     const Settings& s = settings_;
-    const double v_scale = 1.0 / edge_mm_, q_scale = 3.0 * p_scale_mm * edge_mm_, eta_scale = s.eta_scale * edge_mm_ * edge_mm_;
+    const double v_scale = s.v_scale / edge_mm_, eta_scale = s.eta_scale * edge_mm_ * edge_mm_;
+    const double q_scale = s.q_scale_per_p * edge_mm_ * p_scale_mm;
     const double steep = static_cast<double>(*std::max_element(r_.begin(), r_.end()));
     const double root2 = std::sqrt(2.0);
     steps_.eta = static_cast<float>(eta_scale / (laplacian_size_ * s.psi_scale + box_size_));

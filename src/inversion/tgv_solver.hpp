@@ -18,11 +18,12 @@ public:
     struct Settings {
         double alpha1 = 0.0, alpha0 = 0.0;  ///< [ppm mm], [ppm mm^2]
         double relaxation = 1.9;            ///< in [1, 2)
-        /// Expected sizes of eta [mm^2], p [mm] and psi relative to chi for voxels of 1 mm; v is a gradient of chi, q about
-        /// three steps of p. Each goes with the voxel size by its unit, so that the same numbers on larger voxels are the same
-        /// problem. Only the speed depends on them, but so does the map if it is stopped early. Tuned on simulated heads:
-        /// with sizes of 1 the map is not there after 2000 iterations.
-        double eta_scale = 0.01, psi_scale = 0.3;
+        /// Expected sizes of eta [mm^2], p [mm], q [mm^2], v [1/mm] and psi relative to chi for voxels of 1 mm. Each goes with
+        /// the voxel size by its unit, so that the same numbers on larger voxels are the same problem. Only the speed depends
+        /// on them, but so does a map that is stopped early. Tuned on simulated heads: with sizes of 1 the map is not there
+        /// after 2000 iterations.
+        double eta_scale = 0.0025, psi_scale = 0.3, v_scale = 2.0;
+        double q_scale_per_p = 1.5;       ///< [mm]
         double p_scale = 0.01;            ///< until there is a field
         double p_scale_per_ratio = 0.17;  ///< p's size [mm] over alpha1 / (size of chi, from the field)
     };
