@@ -131,7 +131,8 @@ std::vector<double> sum_by_part(const numerics::Components& parts, const VolumeF
 }
 
 // Those dark parts that hold more than tissue can if their sources may be of any size: air. What dephasing darkens is larger
-// than its source, so calcification and haemorrhage come out smaller than they are.
+// than its source, so calcification and haemorrhage come out smaller than they are. What holds more than air is the edge of a
+// larger source that is not all dark.
 Mask air_of(const Mask& dark, const VolumeF& sources_ppm, const SeparationOptions& o)
 {
     const numerics::Components parts = numerics::label_components(dark);
@@ -139,7 +140,8 @@ Mask air_of(const Mask& dark, const VolumeF& sources_ppm, const SeparationOption
     Mask air(dark.grid());
     for (std::size_t i = 0; i < dark.size(); ++i) {
         const std::uint32_t part = parts.labels[i];
-        air[i] = dark[i] != 0 && sum_ppm[part] >= o.air_ppm * static_cast<double>(parts.sizes[part]) ? 1 : 0;
+        const double mean_ppm = sum_ppm[part] / static_cast<double>(parts.sizes[part]);
+        air[i] = dark[i] != 0 && mean_ppm >= o.air_ppm && mean_ppm <= o.most_air_ppm ? 1 : 0;
     }
     return air;
 }
