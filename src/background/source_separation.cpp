@@ -130,19 +130,37 @@ std::vector<double> sum_by_part(const numerics::Components& parts, const VolumeF
     return sums;
 }
 
+// Moment [ppm mm^3] of the sources found in `part` within `reach` of a voxel along each axis.
+double moment_near(const VolumeF& sources_ppm, const Mask& part, const Dims& voxel, const Dims& reach)
+{
+    const Dims& d = part.dims();
+    const auto first = [](std::size_t i, std::size_t by) { return i - std::min(i, by); };
+    double sum_ppm = 0.0;
+    for (std::size_t z = first(voxel.nz, reach.nz); z < std::min(d.nz, voxel.nz + reach.nz + 1); ++z)
+        for (std::size_t y = first(voxel.ny, reach.ny); y < std::min(d.ny, voxel.ny + reach.ny + 1); ++y)
+            for (std::size_t x = first(voxel.nx, reach.nx); x < std::min(d.nx, voxel.nx + reach.nx + 1); ++x)
+                if (part(x, y, z) != 0) sum_ppm += static_cast<double>(sources_ppm(x, y, z));
+    return sum_ppm * part.grid().voxel_mm3();
+}
+
 // Those dark parts that hold more than tissue can if their sources may be of any size: air. What dephasing darkens is larger
-// than its source, so calcification and haemorrhage come out smaller than they are. What holds more than air is the edge of a
-// larger source that is not all dark.
-Mask air_of(const Mask& dark, const VolumeF& sources_ppm, const SeparationOptions& o)
+// than its source, so calcification and haemorrhage come out smaller than they are. Where haemorrhage is dark at its edge
+// alone, the voxels there take from the rest, but small sources all around tell of it.
+Mask air_of(const Mask& dark, const Mask& measured, const VolumeF& sources_ppm, const SeparationOptions& o)
 {
     const numerics::Components parts = numerics::label_components(dark);
     const std::vector<double> sum_ppm = sum_by_part(parts, sources_ppm);
+    std::vector<std::uint8_t> is_air(parts.sizes.size(), 0);
+    for (std::size_t p = 1; p < is_air.size(); ++p) is_air[p] = sum_ppm[p] >= o.air_ppm * static_cast<double>(parts.sizes[p]) ? 1 : 0;
+    const Dims &d = dark.dims(), reach = numerics::voxels_along(dark.grid(), o.edge_reach_mm);
+    for (std::size_t z = 0; z < d.nz; ++z)
+        for (std::size_t y = 0; y < d.ny; ++y)
+            for (std::size_t x = 0; x < d.nx; ++x) {
+                std::uint8_t& air = is_air[parts.labels(x, y, z)];
+                if (air != 0 && moment_near(sources_ppm, measured, {x, y, z}, reach) > o.edge_moment_ppm_mm3) air = 0;
+            }
     Mask air(dark.grid());
-    for (std::size_t i = 0; i < dark.size(); ++i) {
-        const std::uint32_t part = parts.labels[i];
-        const double mean_ppm = sum_ppm[part] / static_cast<double>(parts.sizes[part]);
-        air[i] = dark[i] != 0 && mean_ppm >= o.air_ppm && mean_ppm <= o.most_air_ppm ? 1 : 0;
-    }
+    for (std::size_t i = 0; i < dark.size(); ++i) air[i] = is_air[parts.labels[i]];
     return air;
 }
 
@@ -268,7 +286,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         solver.solve(target, round.iterations);
         if (r == 0) {
             if (numerics::count(dark) > 0) {
-                measured = difference(box_mask, air_of(dark, solver.outside_sources_ppm(), options));
+                measured = difference(box_mask, air_of(dark, measured, solver.sources_ppm(), options));
                 setting = setting_of(measured);
                 solver.accept_changed_setting();
                 if (rounds.size() == 1) {  // no later one puts right what the sources of dark parts took

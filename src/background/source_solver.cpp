@@ -226,15 +226,12 @@ VolumeF SourceSolver::background_ppm()
     return background;
 }
 
-VolumeF SourceSolver::outside_sources_ppm() const
+VolumeF SourceSolver::sources_ppm() const
 {
     VolumeF sources(residual_.grid());
     parallel::for_each(box_.nz, [&](std::size_t z) {
         for (std::size_t y = 0; y < box_.ny; ++y)
-            for (std::size_t x = 0; x < box_.nx; ++x) {
-                const std::uint8_t region = regions_(x, y, z);
-                sources(x, y, z) = region == inside ? 0.0F : sizes_[region] * y_(x, y, z);
-            }
+            for (std::size_t x = 0; x < box_.nx; ++x) sources(x, y, z) = sizes_[regions_(x, y, z)] * y_(x, y, z);
     });
     return sources;
 }

@@ -36,8 +36,8 @@ public:
     void solve(const VolumeF& target_ppm, int n_iterations, double tolerance = 1e-6);
     /// Field on the box of the sources outside the mask and of the smooth part (LowOrder). After solve().
     [[nodiscard]] VolumeF background_ppm();
-    /// Sources found so far [ppm], on the box; 0 inside.
-    [[nodiscard]] VolumeF outside_sources_ppm() const;
+    /// Sources found so far [ppm], on the box.
+    [[nodiscard]] VolumeF sources_ppm() const;
     /// What neither sources nor smooth fields explain of the last solve()'s target, on the box.
     [[nodiscard]] VolumeF unexplained_ppm() const;
     /// out = D chi on the box, for a map on the box.

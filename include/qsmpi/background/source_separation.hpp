@@ -37,7 +37,8 @@ struct SeparationOptions {
     /// step is that of sources smaller than a voxel beside it, in the next layer, and further in.
     std::array<double, 3> steepness_error{1.0, 0.1, 0.02};
     double air_ppm = 8.0;                ///< a part of the mask without signal that holds as much is air, and its field background,
-    double most_air_ppm = 20.0;          ///< unless it holds more than this: twice as much as air, for what is dark in part
+    double edge_moment_ppm_mm3 = 0.4;    ///< unless sources of this moment were found inside around it: then it is the edge of one
+    double edge_reach_mm = 4.0;          ///< what counts as around
     double margin_mm = 16.0;             ///< sources are placed up to here around the mask's box, beyond the edge of the grid too
 };
 
@@ -70,8 +71,8 @@ using InnerInversion = std::function<VolumeF(const InnerProblem& problem)>;
 /// by conjugate gradients with a fixed number of iterations (early stopping is part of the prior). Then the inner inversion
 /// turns the local field into a map that the next round takes as prior mean: sources inside are no longer
 /// mistaken for background. The outermost voxels of the data are weighted down instead of being eroded, so the
-/// whole mask is kept. Parts of the mask without signal that hold about as much as air does (9.2 ppm) are taken for air: their
-/// field is background, and their weight is 0. Preconditioned total-field inversion: Liu Z. et al., Magn. Reson. Med. 78:303-315, 2017;
+/// whole mask is kept. Parts of the mask without signal that hold about as much as air does (9.2 ppm) are taken for air,
+/// unless small sources all around tell that they are the edge of a haemorrhage: their field is background, and their weight is 0. Preconditioned total-field inversion: Liu Z. et al., Magn. Reson. Med. 78:303-315, 2017;
 /// PDF: Liu T. et al., NMR Biomed. 24:1129-1136, 2011.
 ///
 /// Where the data deserve far less trust than elsewhere (rim, signal loss), the local field that is returned comes from the
