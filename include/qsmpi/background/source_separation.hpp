@@ -71,8 +71,9 @@ using InnerInversion = std::function<VolumeF(const InnerProblem& problem)>;
 /// by conjugate gradients with a fixed number of iterations (early stopping is part of the prior). Then the inner inversion
 /// turns the local field into a map that the next round takes as prior mean: sources inside are no longer
 /// mistaken for background. The outermost voxels of the data are weighted down instead of being eroded, so the
-/// whole mask is kept. Parts of the mask without signal that hold about as much as air does (9.2 ppm) are taken for air,
-/// unless small sources all around tell that they are the edge of a haemorrhage: their field is background, and their weight is 0. Preconditioned total-field inversion: Liu Z. et al., Magn. Reson. Med. 78:303-315, 2017;
+/// whole mask is kept. Parts of the mask without signal that hold about as much as air does (9.2 ppm) are taken for air, unless
+/// small sources all around tell that they are the edge of a haemorrhage: their field is background, and their weight is 0.
+/// Preconditioned total-field inversion: Liu Z. et al., Magn. Reson. Med. 78:303-315, 2017;
 /// PDF: Liu T. et al., NMR Biomed. 24:1129-1136, 2011.
 ///
 /// Where the data deserve far less trust than elsewhere (rim, signal loss), the local field that is returned comes from the
