@@ -128,11 +128,6 @@ std::vector<CubeStatistics> cubes_of(const VolumeF& magnitude, const Spacing& sp
     return cubes;
 }
 
-double quantile_of(std::vector<float>& values, double q)
-{
-    return numerics::quantile(values, q);
-}
-
 /// Rayleigh noise: a cube of air has mean / deviation = sqrt(pi / (4 - pi)) = 1.913, and all such cubes have
 /// the same root mean square, sqrt(2) sigma. Returns 0 when there are too few, or when they scatter too much
 /// to be air.
@@ -145,8 +140,8 @@ double from_air(const std::vector<CubeStatistics>& cubes, double signal)
             levels.push_back(static_cast<float>(c.root_mean_square));
     }
     if (levels.size() < std::max<std::size_t>(20, cubes.size() / 100)) return 0.0;
-    const double median = quantile_of(levels, 0.5);
-    const double spread = quantile_of(levels, 0.75) - quantile_of(levels, 0.25);
+    const double median = numerics::quantile(levels, 0.5);
+    const double spread = numerics::quantile(levels, 0.75) - numerics::quantile(levels, 0.25);
     return spread < 0.2 * median ? median / std::sqrt(2.0) : 0.0;
 }
 
@@ -166,7 +161,7 @@ double white_noise_of(const std::vector<CubeStatistics>& tissue, std::size_t dep
     std::vector<float> levels;
     for (const CubeStatistics& c : tissue) levels.push_back(static_cast<float>(c.by_second));
     if (levels.empty()) return 0.0;
-    return quantile_of(levels, 0.1) / (1.0 - 0.45 / std::sqrt(static_cast<double>(depth) + 0.6));
+    return numerics::quantile(levels, 0.1) / (1.0 - 0.45 / std::sqrt(static_cast<double>(depth) + 0.6));
 }
 
 double sinc(double x)
@@ -222,7 +217,7 @@ Bandwidth bandwidth_of(std::vector<CubeStatistics> tissue, std::size_t depth)
         ratio_x.push_back(static_cast<float>(tissue[i].by_fourth_x / second));
         ratio_y.push_back(static_cast<float>(tissue[i].by_fourth_y / second));
     }
-    return {bandwidth_of(quantile_of(ratio_x, 0.5)), bandwidth_of(quantile_of(ratio_y, 0.5))};
+    return {bandwidth_of(numerics::quantile(ratio_x, 0.5)), bandwidth_of(numerics::quantile(ratio_y, 0.5))};
 }
 
 /// Noise of the tissue, also of an image interpolated by zero filling, whose neighbours share their noise: there
@@ -259,7 +254,7 @@ double estimate_noise_std(const VolumeF& magnitude)
     require(!means.empty(),
             "estimate_noise_std: the magnitude has no cube of 6 voxels without zeros; is it empty?");
 
-    const double signal = quantile_of(means, 0.95);
+    const double signal = numerics::quantile(means, 0.95);
     double noise = from_air(cubes, signal);
     if (!(noise > 0.0)) noise = from_tissue(magnitude, cubes, signal);
     // A noise-free simulation: a positive floor far below anything that can be seen.

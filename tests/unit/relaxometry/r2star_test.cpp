@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "qsmpi/core/parallel.hpp"
+#include "qsmpi/numerics/statistics.hpp"
 #include "volumes.hpp"
 
 namespace qsmpi::relaxometry {
@@ -148,9 +149,7 @@ double error_of(const VolumeF& v, double truth)
 
 double median_of(VolumeF v)
 {
-    const auto middle = v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2);
-    std::nth_element(v.begin(), middle, v.end());
-    return static_cast<double>(*middle);
+    return numerics::quantile({v.data(), v.size()}, 0.5);
 }
 
 TEST(R2star, OfTwoEchoesHasNoBiasOfTheNoiseFloor)
