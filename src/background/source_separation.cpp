@@ -10,6 +10,7 @@
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/resize.hpp"
 #include "qsmpi/numerics/statistics.hpp"
+#include "dark_parts.hpp"
 #include "source_solver.hpp"
 
 namespace qsmpi::background {
@@ -21,11 +22,6 @@ struct Setting {
     VolumeF squared_weight;  // 1 / variance [1/ppm^2], 0: no data
 };
 
-float signal_limit(const VolumeF& magnitude, const Mask& mask, const SeparationOptions& o)
-{
-    return static_cast<float>(o.signal_fraction * numerics::median_inside(magnitude, mask));
-}
-
 Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& input, const SeparationOptions& o)
 {
     const Grid& grid = mask.grid();
@@ -34,7 +30,7 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
     float limit = std::numeric_limits<float>::infinity();
     VolumeF distance_to_mask;
     if (input.magnitude != nullptr) {
-        limit = signal_limit(*input.magnitude, mask, o);
+        limit = part_of_median(*input.magnitude, mask, o.signal_fraction);
         Mask outside(grid);
         for (std::size_t i = 0; i < mask.size(); ++i) outside[i] = mask[i] ? 0 : 1;
         distance_to_mask = numerics::distance_inside_mm(outside, false);
@@ -103,65 +99,11 @@ SourceSizes sizes_of(const SeparationRound& round, const SeparationOptions& o)
 
 LowOrder low_order(const SeparationInput& input) { return input.holds_coil_phase ? LowOrder::quadratic : LowOrder::harmonic; }
 
-// Parts of the mask without signal: all 0 without a magnitude, or where nothing else were left.
-Mask dark_parts(const Mask& mask, const VolumeF& magnitude, const SeparationOptions& o)
-{
-    Mask dark(mask.grid(), 0);
-    if (magnitude.empty()) return dark;
-    const float limit = signal_limit(magnitude, mask, o);
-    for (std::size_t i = 0; i < mask.size(); ++i) dark[i] = mask[i] != 0 && !(magnitude[i] > limit) ? 1 : 0;
-    if (numerics::count(dark) == numerics::count(mask)) std::fill(dark.data(), dark.data() + dark.size(), std::uint8_t{0});
-    return dark;
-}
-
 Mask difference(const Mask& mask, const Mask& part)
 {
     Mask rest(mask.grid());
     for (std::size_t i = 0; i < mask.size(); ++i) rest[i] = mask[i] != 0 && part[i] == 0 ? 1 : 0;
     return rest;
-}
-
-// Sum of the values in each part; 0 for what is in none.
-std::vector<double> sum_by_part(const numerics::Components& parts, const VolumeF& values)
-{
-    std::vector<double> sums(parts.sizes.size(), 0.0);
-    for (std::size_t i = 0; i < values.size(); ++i)
-        if (parts.labels[i] != 0) sums[parts.labels[i]] += static_cast<double>(values[i]);
-    return sums;
-}
-
-// Moment [ppm mm^3] of the sources found in `part` within `reach` of a voxel along each axis.
-double moment_near(const VolumeF& sources_ppm, const Mask& part, const Dims& voxel, const Dims& reach)
-{
-    const Dims& d = part.dims();
-    const auto first = [](std::size_t i, std::size_t by) { return i - std::min(i, by); };
-    double sum_ppm = 0.0;
-    for (std::size_t z = first(voxel.nz, reach.nz); z < std::min(d.nz, voxel.nz + reach.nz + 1); ++z)
-        for (std::size_t y = first(voxel.ny, reach.ny); y < std::min(d.ny, voxel.ny + reach.ny + 1); ++y)
-            for (std::size_t x = first(voxel.nx, reach.nx); x < std::min(d.nx, voxel.nx + reach.nx + 1); ++x)
-                if (part(x, y, z) != 0) sum_ppm += static_cast<double>(sources_ppm(x, y, z));
-    return sum_ppm * part.grid().voxel_mm3();
-}
-
-// Those dark parts that hold more than tissue can if their sources may be of any size: air. What dephasing darkens is larger
-// than its source, so calcification and haemorrhage come out smaller than they are. Where haemorrhage is dark at its edge
-// alone, the voxels there take from the rest, but small sources all around tell of it.
-Mask air_of(const Mask& dark, const Mask& measured, const VolumeF& sources_ppm, const SeparationOptions& o)
-{
-    const numerics::Components parts = numerics::label_components(dark);
-    const std::vector<double> sum_ppm = sum_by_part(parts, sources_ppm);
-    std::vector<std::uint8_t> is_air(parts.sizes.size(), 0);
-    for (std::size_t p = 1; p < is_air.size(); ++p) is_air[p] = sum_ppm[p] >= o.air_ppm * static_cast<double>(parts.sizes[p]) ? 1 : 0;
-    const Dims &d = dark.dims(), reach = numerics::voxels_along(dark.grid(), o.edge_reach_mm);
-    for (std::size_t z = 0; z < d.nz; ++z)
-        for (std::size_t y = 0; y < d.ny; ++y)
-            for (std::size_t x = 0; x < d.nx; ++x) {
-                std::uint8_t& air = is_air[parts.labels(x, y, z)];
-                if (air != 0 && moment_near(sources_ppm, measured, {x, y, z}, reach) > o.edge_moment_ppm_mm3) air = 0;
-            }
-    Mask air(dark.grid());
-    for (std::size_t i = 0; i < dark.size(); ++i) air[i] = is_air[parts.labels[i]];
-    return air;
 }
 
 // How far each voxel of the local field can be trusted.
@@ -196,6 +138,21 @@ void keep_error(VolumeF& unexplained, const VolumeF& weight, const Mask& mask)
         for (std::size_t i = begin; i < end; ++i)
             unexplained[i] *= mask[i] != 0 && usual > 0.0 ? std::max(0.0F, 1.0F - scale * weight[i]) : 0.0F;
     });
+}
+
+// Those parts where the root mean square of the error is beyond the limit.
+Mask parts_beyond(double limit_ppm, const VolumeF& error_ppm, const Mask& mask)
+{
+    const numerics::Components parts = numerics::label_components(mask);
+    VolumeF squared(error_ppm.grid());
+    for (std::size_t i = 0; i < squared.size(); ++i) squared[i] = error_ppm[i] * error_ppm[i];
+    const std::vector<double> sums = sum_by_part(parts, squared);
+    Mask beyond(mask.grid());
+    for (std::size_t i = 0; i < mask.size(); ++i) {
+        const std::uint32_t p = parts.labels[i];
+        beyond[i] = p != 0 && sums[p] > limit_ppm * limit_ppm * static_cast<double>(parts.sizes[p]) ? 1 : 0;
+    }
+    return beyond;
 }
 
 // Leaves the errors that are far beyond what partial volume at the rim explains. Below, sources smaller than a voxel may have
@@ -266,9 +223,10 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
                                       residual.empty() ? nullptr : &residual, input.holds_coil_phase};
         return describe(field, measured, cropped, options);
     };
-    // In the first round the sources of dark parts may be of any size, which tells those that are air.
-    const Mask dark = dark_parts(box_mask, magnitude, options);
-    Mask measured = difference(box_mask, dark);
+    // In the first round the sources of dark parts may be of any size, which tells those that are air or hold small strong sources.
+    const DarkParts dark = find_dark_parts(box_mask, magnitude, options);
+    Mask measured = difference(box_mask, dark.either);
+    JudgedParts judged{Mask(box_mask.grid(), 0), Mask(box_mask.grid(), 0)};
     Setting setting = setting_of(measured);
 
     SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight, low_order(input));
@@ -285,8 +243,9 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         solver.set_sizes(sizes_of(round, options));
         solver.solve(target, round.iterations);
         if (r == 0) {
-            if (numerics::count(dark) > 0) {
-                measured = difference(box_mask, air_of(dark, measured, solver.sources_ppm(), options));
+            if (numerics::count(dark.either) > 0) {
+                judged = judge(dark, measured, solver.sources_ppm(), options);
+                measured = difference(difference(box_mask, judged.background), judged.apart);
                 setting = setting_of(measured);
                 solver.accept_changed_setting();
                 if (rounds.size() == 1) {  // no later one puts right what the sources of dark parts took
@@ -309,10 +268,18 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         solver.dipole_field(chi_ppm, target);
         subtract(field, target, nullptr, target);
     }
+    const double gross_ppm = 2.0 * options.rim_error_ppm;
     VolumeF error = solver.unexplained_ppm();
+    if (numerics::count(judged.apart) > 0) {
+        solver.add_field_of(judged.apart, local);
+        magnitude = crop_if(input.magnitude);
+        const Mask garbled = parts_beyond(gross_ppm, error, judged.apart);
+        const Mask all = difference(difference(box_mask, judged.background), garbled);
+        weight = trust(setting_of(all), all, options.model_error_ppm);
+    }
     keep_error(error, weight, box_mask);
     subtract(local, error, &box_mask, local);
-    keep_gross(error, 2.0 * options.rim_error_ppm);
+    keep_gross(error, gross_ppm);
     return {numerics::uncrop(local, box, mask.grid()), mask.clone(), solver.iterations(), solver.relative_residual(), true,
             numerics::uncrop(weight, box, mask.grid()), numerics::uncrop(error, box, mask.grid()),
             static_cast<int>(rounds.size())};

@@ -236,6 +236,21 @@ VolumeF SourceSolver::sources_ppm() const
     return sources;
 }
 
+void SourceSolver::add_field_of(const Mask& part, VolumeF& field_ppm)
+{
+    const VolumeF sources = sources_ppm();
+    fft_.filter_rows(
+        box_,
+        [&](std::size_t y, std::size_t z, float* row) {
+            for (std::size_t x = 0; x < box_.nx; ++x) row[x] = part(x, y, z) != 0 ? sources(x, y, z) : 0.0F;
+        },
+        box_,
+        [&](std::size_t y, std::size_t z, const float* row) {
+            for (std::size_t x = 0; x < box_.nx; ++x) field_ppm(x, y, z) += row[x];
+        },
+        multiply_by(voxel_dipole_), work());
+}
+
 VolumeF SourceSolver::unexplained_ppm() const
 {
     VolumeF rest(residual_.grid());

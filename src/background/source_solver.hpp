@@ -38,6 +38,8 @@ public:
     [[nodiscard]] VolumeF background_ppm();
     /// Sources found so far [ppm], on the box.
     [[nodiscard]] VolumeF sources_ppm() const;
+    /// field += that of the sources found in a part of the box.
+    void add_field_of(const Mask& part, VolumeF& field_ppm);
     /// What neither sources nor smooth fields explain of the last solve()'s target, on the box.
     [[nodiscard]] VolumeF unexplained_ppm() const;
     /// out = D chi on the box, for a map on the box.
