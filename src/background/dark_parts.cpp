@@ -59,22 +59,23 @@ PerPart hold_mean(double mean_ppm, const numerics::Components& parts, const Mask
     return hold;
 }
 
-// Voxels of the mask with a neighbour outside of it.
-Mask border_of(const Mask& mask)
+// Parts with a voxel that has a neighbour outside the mask.
+PerPart at_border(const numerics::Components& parts, const DarkParts& dark, const Mask& measured)
 {
-    const Dims& d = mask.dims();
-    Mask border(mask.grid(), 0);
-    const auto is_outside = [&](std::size_t x, std::size_t y, std::size_t z) {
-        return x >= d.nx || y >= d.ny || z >= d.nz || mask(x, y, z) == 0;  // -1 wraps around to the largest number
+    const Dims& d = measured.dims();
+    const auto is_outside = [&](std::size_t x, std::size_t y, std::size_t z) {  // before the first is the largest number
+        return x >= d.nx || y >= d.ny || z >= d.nz || (measured(x, y, z) == 0 && dark.either(x, y, z) == 0);
     };
+    PerPart found(parts.sizes.size(), 0);
     for (std::size_t z = 0; z < d.nz; ++z)
         for (std::size_t y = 0; y < d.ny; ++y)
-            for (std::size_t x = 0; x < d.nx; ++x)
-                border(x, y, z) = mask(x, y, z) != 0 && (is_outside(x - 1, y, z) || is_outside(x + 1, y, z) || is_outside(x, y - 1, z) ||
-                                                         is_outside(x, y + 1, z) || is_outside(x, y, z - 1) || is_outside(x, y, z + 1))
-                                      ? 1
-                                      : 0;
-    return border;
+            for (std::size_t x = 0; x < d.nx; ++x) {
+                const std::uint32_t p = parts.labels(x, y, z);
+                if (p != 0 && (is_outside(x - 1, y, z) || is_outside(x + 1, y, z) || is_outside(x, y - 1, z) ||
+                               is_outside(x, y + 1, z) || is_outside(x, y, z - 1) || is_outside(x, y, z + 1)))
+                    found[p] = 1;
+            }
+    return found;
 }
 
 }  // namespace
@@ -95,14 +96,13 @@ float part_of_median(const VolumeF& magnitude, const Mask& mask, double part)
 DarkParts find_dark_parts(const Mask& mask, const VolumeF& magnitude, const SeparationOptions& options)
 {
     const Mask none(mask.grid(), 0);
-    DarkParts dark{none.clone(), none.clone(), none.clone(), none.clone()};
+    DarkParts dark{none.clone(), none.clone(), none.clone()};
     if (magnitude.empty()) return dark;
     dark.without_signal = darker_than(part_of_median(magnitude, mask, options.signal_fraction), magnitude, mask);
     dark.small_and_dim = darker_than(part_of_median(magnitude, mask, options.dim_fraction), magnitude, mask);
     remove_large_parts(dark.small_and_dim, options.dim_part_mm3);
     for (std::size_t i = 0; i < mask.size(); ++i) dark.either[i] = dark.without_signal[i] | dark.small_and_dim[i];
-    if (numerics::count(dark.either) == numerics::count(mask)) return {none.clone(), none.clone(), none.clone(), none.clone()};
-    dark.beside_outside = border_of(mask);
+    if (numerics::count(dark.either) == numerics::count(mask)) return {none.clone(), none.clone(), none.clone()};
     return dark;
 }
 
@@ -112,9 +112,9 @@ JudgedParts judge(const DarkParts& dark, const Mask& measured, const VolumeF& so
     const numerics::Components dim = numerics::label_components(dark.small_and_dim);
     const PerPart is_air = hold_mean(options.air_ppm, without_signal, measured, sources_ppm, options);
     const PerPart is_strong = hold_mean(options.strong_part_ppm, dim, measured, sources_ppm, options);
-    PerPart is_background(is_strong.size(), 0);
+    PerPart is_background = at_border(dim, dark, measured);
     for (std::size_t i = 0; i < measured.size(); ++i)
-        if (dark.beside_outside[i] != 0 || is_air[without_signal.labels[i]] != 0) is_background[dim.labels[i]] = 1;
+        if (is_air[without_signal.labels[i]] != 0) is_background[dim.labels[i]] = 1;
     JudgedParts judged{Mask(measured.grid()), Mask(measured.grid())};
     for (std::size_t i = 0; i < measured.size(); ++i) {
         const std::uint32_t p = dim.labels[i];

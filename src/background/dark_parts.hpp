@@ -6,12 +6,11 @@
 
 namespace qsmpi::background {
 
-/// Parts of a mask where there is little signal. Both are all 0 without a magnitude, or where nothing else were left.
+/// Parts of a mask where there is little signal. All are all 0 without a magnitude, or where nothing else were left.
 struct DarkParts {
     Mask without_signal;  ///< below SeparationOptions::signal_fraction
     Mask small_and_dim;   ///< below dim_fraction, parts of at most dim_part_mm3
     Mask either;
-    Mask beside_outside;  ///< voxels of the mask with a neighbour outside of it
 };
 
 /// Sum of the values in each part; entry 0, of what is in none, is 0.

@@ -140,19 +140,20 @@ void keep_error(VolumeF& unexplained, const VolumeF& weight, const Mask& mask)
     });
 }
 
-// Those parts where the root mean square of the error is beyond the limit.
-Mask parts_beyond(double limit_ppm, const VolumeF& error_ppm, const Mask& mask)
+// Those parts where the error of the field (its root mean square) is large beside the part's mean source.
+Mask garbled_parts(const Mask& mask, const VolumeF& error_ppm, const VolumeF& sources_ppm, double limit)
 {
     const numerics::Components parts = numerics::label_components(mask);
     VolumeF squared(error_ppm.grid());
     for (std::size_t i = 0; i < squared.size(); ++i) squared[i] = error_ppm[i] * error_ppm[i];
-    const std::vector<double> sums = sum_by_part(parts, squared);
-    Mask beyond(mask.grid());
+    const std::vector<double> squared_sum = sum_by_part(parts, squared), source_sum = sum_by_part(parts, sources_ppm);
+    Mask garbled(mask.grid());
     for (std::size_t i = 0; i < mask.size(); ++i) {
         const std::uint32_t p = parts.labels[i];
-        beyond[i] = p != 0 && sums[p] > limit_ppm * limit_ppm * static_cast<double>(parts.sizes[p]) ? 1 : 0;
+        const auto n = static_cast<double>(parts.sizes[p]);
+        garbled[i] = p != 0 && std::sqrt(squared_sum[p] / n) > limit * std::abs(source_sum[p]) / n ? 1 : 0;
     }
-    return beyond;
+    return garbled;
 }
 
 // Leaves the errors that are far beyond what partial volume at the rim explains. Below, sources smaller than a voxel may have
@@ -273,7 +274,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     if (numerics::count(judged.apart) > 0) {
         solver.add_field_of(judged.apart, local);
         magnitude = crop_if(input.magnitude);
-        const Mask garbled = parts_beyond(gross_ppm, error, judged.apart);
+        const Mask garbled = garbled_parts(judged.apart, error, solver.sources_ppm(), options.garbled_part);
         const Mask all = difference(difference(box_mask, judged.background), garbled);
         weight = trust(setting_of(all), all, options.model_error_ppm);
     }

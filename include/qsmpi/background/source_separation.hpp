@@ -42,6 +42,7 @@ struct SeparationOptions {
     double dim_fraction = 0.3;           ///< small parts of the mask below this part of the median, and
     double dim_part_mm3 = 100.0;         ///< not larger than this, that
     double strong_part_ppm = 0.6;        ///< hold as much, are no data: background at the border of the mask, else sources kept apart
+    double garbled_part = 0.3;           ///< until the end; data again then if the field's misfit in them is below this part of their mean source
     double margin_mm = 16.0;             ///< sources are placed up to here around the mask's box, beyond the edge of the grid too
 };
 
