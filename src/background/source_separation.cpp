@@ -225,9 +225,9 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         return describe(field, measured, cropped, options);
     };
     // In the first round the sources of dark parts may be of any size, which tells those that are air or hold small strong sources.
-    const DarkParts dark = find_dark_parts(box_mask, magnitude, options);
+    DarkParts dark = find_dark_parts(box_mask, magnitude, options);
     Mask measured = difference(box_mask, dark.either);
-    JudgedParts judged{Mask(box_mask.grid(), 0), Mask(box_mask.grid(), 0)};
+    JudgedParts judged;
     Setting setting = setting_of(measured);
 
     SourceSolver solver(padded, b0_direction_ijk, setting.region, setting.squared_weight, low_order(input));
@@ -245,7 +245,9 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         solver.solve(target, round.iterations);
         if (r == 0) {
             if (numerics::count(dark.either) > 0) {
+                solver.release_directions();
                 judged = judge(dark, measured, solver.sources_ppm(), options);
+                dark = {};
                 measured = difference(difference(box_mask, judged.background), judged.apart);
                 setting = setting_of(measured);
                 solver.accept_changed_setting();
@@ -271,7 +273,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     }
     const double gross_ppm = 2.0 * options.rim_error_ppm;
     VolumeF error = solver.unexplained_ppm();
-    if (numerics::count(judged.apart) > 0) {
+    if (!judged.apart.empty() && numerics::count(judged.apart) > 0) {
         solver.add_field_of(judged.apart, local);
         magnitude = crop_if(input.magnitude);
         const Mask garbled = garbled_parts(judged.apart, error, solver.sources_ppm(), options.garbled_part);

@@ -54,11 +54,16 @@ numerics::Spectrum& SourceSolver::work()
     return work_;
 }
 
-void SourceSolver::release_scratch()
+void SourceSolver::release_directions()
 {
     gradient_ = {};
     direction_ = {};
     step_ = {};
+}
+
+void SourceSolver::release_scratch()
+{
+    release_directions();
     work_ = {};
 }
 

@@ -47,7 +47,8 @@ public:
 
     /// Regions and weights were written anew. Sources found where it is now inside count as such: the next set_sizes() forgets them.
     void accept_changed_setting();
-    /// Gives back the memory that only solving needs, until the next call that needs it.
+    /// Gives back the memory that solve() alone needs, until it is called again; the second all that no result needs.
+    void release_directions();
     void release_scratch();
 
     [[nodiscard]] int iterations() const { return iterations_; }
