@@ -59,23 +59,23 @@ PerPart hold_mean(double mean_ppm, const numerics::Components& parts, const Mask
     return hold;
 }
 
-// Parts with a voxel that has a neighbour outside the mask.
-PerPart at_border(const numerics::Components& parts, const DarkParts& dark, const Mask& measured)
+// Voxels of each part that have a neighbour outside the mask.
+std::vector<std::size_t> border_voxels(const numerics::Components& parts, const DarkParts& dark, const Mask& measured)
 {
     const Dims& d = measured.dims();
     const auto is_outside = [&](std::size_t x, std::size_t y, std::size_t z) {  // before the first is the largest number
         return x >= d.nx || y >= d.ny || z >= d.nz || (measured(x, y, z) == 0 && dark.either(x, y, z) == 0);
     };
-    PerPart found(parts.sizes.size(), 0);
+    std::vector<std::size_t> n(parts.sizes.size(), 0);
     for (std::size_t z = 0; z < d.nz; ++z)
         for (std::size_t y = 0; y < d.ny; ++y)
             for (std::size_t x = 0; x < d.nx; ++x) {
                 const std::uint32_t p = parts.labels(x, y, z);
                 if (p != 0 && (is_outside(x - 1, y, z) || is_outside(x + 1, y, z) || is_outside(x, y - 1, z) ||
                                is_outside(x, y + 1, z) || is_outside(x, y, z - 1) || is_outside(x, y, z + 1)))
-                    found[p] = 1;
+                    ++n[p];
             }
-    return found;
+    return n;
 }
 
 }  // namespace
@@ -112,14 +112,18 @@ JudgedParts judge(const DarkParts& dark, const Mask& measured, const VolumeF& so
     const numerics::Components dim = numerics::label_components(dark.small_and_dim);
     const PerPart is_air = hold_mean(options.air_ppm, without_signal, measured, sources_ppm, options);
     const PerPart is_strong = hold_mean(options.strong_part_ppm, dim, measured, sources_ppm, options);
-    PerPart is_background = at_border(dim, dark, measured);
+    const PerPart is_bone_or_air = hold_mean(options.border_part_ppm, dim, measured, sources_ppm, options);
+    const std::vector<std::size_t> n_border = border_voxels(dim, dark, measured);
+    PerPart is_background(is_strong.size(), 0);
+    for (std::size_t p = 1; p < is_background.size(); ++p)
+        is_background[p] = n_border[p] > 0 && (is_bone_or_air[p] != 0 || 2 * n_border[p] > dim.sizes[p]) ? 1 : 0;
     for (std::size_t i = 0; i < measured.size(); ++i)
         if (is_air[without_signal.labels[i]] != 0) is_background[dim.labels[i]] = 1;
     JudgedParts judged{Mask(measured.grid()), Mask(measured.grid())};
     for (std::size_t i = 0; i < measured.size(); ++i) {
         const std::uint32_t p = dim.labels[i];
         judged.background[i] = is_air[without_signal.labels[i]] | (is_strong[p] & is_background[p]);
-        judged.apart[i] = is_strong[p] != 0 && judged.background[i] == 0 ? 1 : 0;
+        judged.apart[i] = is_strong[p] != 0 && n_border[p] == 0 && judged.background[i] == 0 ? 1 : 0;
     }
     return judged;
 }

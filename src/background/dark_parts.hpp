@@ -24,7 +24,7 @@ struct DarkParts {
 /// What the sources of dark parts tell of them; what is in neither is tissue like the rest.
 struct JudgedParts {
     Mask background;  ///< air, or bone and air at the border that fill voxels in part
-    Mask apart;       ///< small strong sources in the mask, as of microbleeds
+    Mask apart;       ///< small strong sources away from the border, as of microbleeds
 };
 
 /// @param measured     the mask without its dark parts

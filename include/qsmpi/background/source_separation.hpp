@@ -41,7 +41,8 @@ struct SeparationOptions {
     double edge_reach_mm = 4.0;          ///< what counts as around
     double dim_fraction = 0.3;           ///< small parts of the mask below this part of the median, and
     double dim_part_mm3 = 100.0;         ///< not larger than this, that
-    double strong_part_ppm = 0.6;        ///< hold as much, are no data: background at the border of the mask, else sources kept apart
+    double strong_part_ppm = 0.6;        ///< hold as much, are background if most of their voxels are at the border of the mask,
+    double border_part_ppm = 1.5;        ///< or one is and they hold as much as this, and if none is, no data
     double garbled_part = 0.3;           ///< until the end; data again then if the field's misfit in them is below this part of their mean source
     double margin_mm = 16.0;             ///< sources are placed up to here around the mask's box, beyond the edge of the grid too
 };
@@ -77,8 +78,9 @@ using InnerInversion = std::function<VolumeF(const InnerProblem& problem)>;
 /// mistaken for background. The outermost voxels of the data are weighted down instead of being eroded, so the
 /// whole mask is kept. Parts of the mask without signal that hold about as much as air does (9.2 ppm) are taken for air, unless
 /// small sources all around tell that they are the edge of a haemorrhage: their field is background, and their weight is 0.
-/// Small dark parts that hold strong sources tell nothing of their own field and spoil the fit around them: at the border of the
-/// mask they are background (bone and air that fill voxels in part), else their sources come with the result (microbleeds).
+/// Small dim parts that hold strong sources tell nothing of their own field and spoil the fit around them. Flat along the border of
+/// the mask or stronger there than tissue, they are background (bone and air that fill voxels in part). Away from it they are no
+/// data in the rounds, and their field goes back into the result (microbleeds).
 /// Preconditioned total-field inversion: Liu Z. et al., Magn. Reson. Med. 78:303-315, 2017;
 /// PDF: Liu T. et al., NMR Biomed. 24:1129-1136, 2011.
 ///
