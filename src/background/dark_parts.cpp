@@ -60,11 +60,11 @@ PerPart hold_mean(double mean_ppm, const numerics::Components& parts, const Mask
 }
 
 // Voxels of each part that have a neighbour outside the mask.
-std::vector<std::size_t> border_voxels(const numerics::Components& parts, const DarkParts& dark, const Mask& measured)
+std::vector<std::size_t> border_voxels(const numerics::Components& parts, const Mask& mask)
 {
-    const Dims& d = measured.dims();
+    const Dims& d = mask.dims();
     const auto is_outside = [&](std::size_t x, std::size_t y, std::size_t z) {  // before the first is the largest number
-        return x >= d.nx || y >= d.ny || z >= d.nz || (measured(x, y, z) == 0 && dark.either(x, y, z) == 0);
+        return x >= d.nx || y >= d.ny || z >= d.nz || mask(x, y, z) == 0;
     };
     std::vector<std::size_t> n(parts.sizes.size(), 0);
     for (std::size_t z = 0; z < d.nz; ++z)
@@ -88,35 +88,34 @@ std::vector<double> sum_by_part(const numerics::Components& parts, const VolumeF
     return sums;
 }
 
-float part_of_median(const VolumeF& magnitude, const Mask& mask, double part)
-{
-    return static_cast<float>(part * numerics::median_inside(magnitude, mask));
-}
-
 DarkParts find_dark_parts(const Mask& mask, const VolumeF& magnitude, const SeparationOptions& options)
 {
     const Mask none(mask.grid(), 0);
     DarkParts dark{none.clone(), none.clone(), none.clone()};
     if (magnitude.empty()) return dark;
-    dark.without_signal = darker_than(part_of_median(magnitude, mask, options.signal_fraction), magnitude, mask);
-    dark.small_and_dim = darker_than(part_of_median(magnitude, mask, options.dim_fraction), magnitude, mask);
+    const double usual = numerics::median_inside(magnitude, mask);
+    dark.without_signal = darker_than(static_cast<float>(options.signal_fraction * usual), magnitude, mask);
+    dark.small_and_dim = darker_than(static_cast<float>(options.dim_fraction * usual), magnitude, mask);
     remove_large_parts(dark.small_and_dim, options.dim_part_mm3);
     for (std::size_t i = 0; i < mask.size(); ++i) dark.either[i] = dark.without_signal[i] | dark.small_and_dim[i];
     if (numerics::count(dark.either) == numerics::count(mask)) return {none.clone(), none.clone(), none.clone()};
     return dark;
 }
 
-JudgedParts judge(const DarkParts& dark, const Mask& measured, const VolumeF& sources_ppm, const SeparationOptions& options)
+JudgedParts judge(const DarkParts& dark, const Mask& mask, const Mask& measured, const VolumeF& sources_ppm,
+                  const SeparationOptions& options)
 {
     const numerics::Components without_signal = numerics::label_components(dark.without_signal);
     const numerics::Components dim = numerics::label_components(dark.small_and_dim);
     const PerPart is_air = hold_mean(options.air_ppm, without_signal, measured, sources_ppm, options);
     const PerPart is_strong = hold_mean(options.strong_part_ppm, dim, measured, sources_ppm, options);
-    const PerPart is_bone_or_air = hold_mean(options.border_part_ppm, dim, measured, sources_ppm, options);
-    const std::vector<std::size_t> n_border = border_voxels(dim, dark, measured);
-    PerPart is_background(is_strong.size(), 0);
-    for (std::size_t p = 1; p < is_background.size(); ++p)
-        is_background[p] = n_border[p] > 0 && (is_bone_or_air[p] != 0 || 2 * n_border[p] > dim.sizes[p]) ? 1 : 0;
+    const std::vector<double> sum_ppm = sum_by_part(dim, sources_ppm);
+    const std::vector<std::size_t> n_border = border_voxels(dim, mask);
+    PerPart is_background(is_strong.size(), 0);  // if it is strong
+    for (std::size_t p = 1; p < is_background.size(); ++p) {
+        const bool beyond_tissue = sum_ppm[p] >= options.border_part_ppm * static_cast<double>(dim.sizes[p]);
+        is_background[p] = n_border[p] > 0 && (beyond_tissue || 2 * n_border[p] > dim.sizes[p]) ? 1 : 0;
+    }
     for (std::size_t i = 0; i < measured.size(); ++i)
         if (is_air[without_signal.labels[i]] != 0) is_background[dim.labels[i]] = 1;
     JudgedParts judged{Mask(measured.grid()), Mask(measured.grid())};

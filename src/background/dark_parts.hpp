@@ -16,9 +16,6 @@ struct DarkParts {
 /// Sum of the values in each part; entry 0, of what is in none, is 0.
 [[nodiscard]] std::vector<double> sum_by_part(const numerics::Components& parts, const VolumeF& values);
 
-/// The part of the magnitude's median inside the mask.
-[[nodiscard]] float part_of_median(const VolumeF& magnitude, const Mask& mask, double part);
-
 [[nodiscard]] DarkParts find_dark_parts(const Mask& mask, const VolumeF& magnitude, const SeparationOptions& options);
 
 /// What the sources of dark parts tell of them; what is in neither is tissue like the rest.
@@ -27,9 +24,10 @@ struct JudgedParts {
     Mask apart;       ///< small strong sources away from the border, as of microbleeds
 };
 
+/// @param mask         that find_dark_parts() was given
 /// @param measured     the mask without its dark parts
 /// @param sources_ppm  found while those in dark parts could be of any size
-[[nodiscard]] JudgedParts judge(const DarkParts& dark, const Mask& measured, const VolumeF& sources_ppm,
+[[nodiscard]] JudgedParts judge(const DarkParts& dark, const Mask& mask, const Mask& measured, const VolumeF& sources_ppm,
                                 const SeparationOptions& options);
 
 }  // namespace qsmpi::background

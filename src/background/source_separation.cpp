@@ -30,7 +30,7 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
     float limit = std::numeric_limits<float>::infinity();
     VolumeF distance_to_mask;
     if (input.magnitude != nullptr) {
-        limit = part_of_median(*input.magnitude, mask, o.signal_fraction);
+        limit = static_cast<float>(o.signal_fraction * numerics::median_inside(*input.magnitude, mask));
         Mask outside(grid);
         for (std::size_t i = 0; i < mask.size(); ++i) outside[i] = mask[i] ? 0 : 1;
         distance_to_mask = numerics::distance_inside_mm(outside, false);
@@ -246,7 +246,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         if (r == 0) {
             if (numerics::count(dark.either) > 0) {
                 solver.release_directions();
-                judged = judge(dark, measured, solver.sources_ppm(), options);
+                judged = judge(dark, box_mask, measured, solver.sources_ppm(), options);
                 dark = {};
                 measured = difference(difference(box_mask, judged.background), judged.apart);
                 setting = setting_of(measured);
@@ -271,18 +271,18 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         solver.dipole_field(chi_ppm, target);
         subtract(field, target, nullptr, target);
     }
-    const double gross_ppm = 2.0 * options.rim_error_ppm;
     VolumeF error = solver.unexplained_ppm();
-    if (!judged.apart.empty() && numerics::count(judged.apart) > 0) {
-        solver.add_field_of(judged.apart, local);
+    if (numerics::count(judged.apart) > 0) {
+        const VolumeF sources_ppm = solver.sources_ppm();
+        solver.add_field_of(sources_ppm, judged.apart, local);
         magnitude = crop_if(input.magnitude);
-        const Mask garbled = garbled_parts(judged.apart, error, solver.sources_ppm(), options.garbled_part);
+        const Mask garbled = garbled_parts(judged.apart, error, sources_ppm, options.garbled_part);
         const Mask all = difference(difference(box_mask, judged.background), garbled);
         weight = trust(setting_of(all), all, options.model_error_ppm);
     }
     keep_error(error, weight, box_mask);
     subtract(local, error, &box_mask, local);
-    keep_gross(error, gross_ppm);
+    keep_gross(error, 2.0 * options.rim_error_ppm);
     return {numerics::uncrop(local, box, mask.grid()), mask.clone(), solver.iterations(), solver.relative_residual(), true,
             numerics::uncrop(weight, box, mask.grid()), numerics::uncrop(error, box, mask.grid()),
             static_cast<int>(rounds.size())};

@@ -241,13 +241,12 @@ VolumeF SourceSolver::sources_ppm() const
     return sources;
 }
 
-void SourceSolver::add_field_of(const Mask& part, VolumeF& field_ppm)
+void SourceSolver::add_field_of(const VolumeF& sources_ppm, const Mask& part, VolumeF& field_ppm)
 {
-    const VolumeF sources = sources_ppm();
     fft_.filter_rows(
         box_,
         [&](std::size_t y, std::size_t z, float* row) {
-            for (std::size_t x = 0; x < box_.nx; ++x) row[x] = part(x, y, z) != 0 ? sources(x, y, z) : 0.0F;
+            for (std::size_t x = 0; x < box_.nx; ++x) row[x] = part(x, y, z) != 0 ? sources_ppm(x, y, z) : 0.0F;
         },
         box_,
         [&](std::size_t y, std::size_t z, const float* row) {

@@ -38,8 +38,8 @@ public:
     [[nodiscard]] VolumeF background_ppm();
     /// Sources found so far [ppm], on the box.
     [[nodiscard]] VolumeF sources_ppm() const;
-    /// field += that of the sources found in a part of the box.
-    void add_field_of(const Mask& part, VolumeF& field_ppm);
+    /// field += that of the sources in a part of the box; all on the box.
+    void add_field_of(const VolumeF& sources_ppm, const Mask& part, VolumeF& field_ppm);
     /// What neither sources nor smooth fields explain of the last solve()'s target, on the box.
     [[nodiscard]] VolumeF unexplained_ppm() const;
     /// out = D chi on the box, for a map on the box.
@@ -47,8 +47,9 @@ public:
 
     /// Regions and weights were written anew. Sources found where it is now inside count as such: the next set_sizes() forgets them.
     void accept_changed_setting();
-    /// Gives back the memory that solve() alone needs, until it is called again; the second all that no result needs.
+    /// Gives back the memory that solve() alone needs, until it is called again.
     void release_directions();
+    /// That, and the spectrum that the other functions need too.
     void release_scratch();
 
     [[nodiscard]] int iterations() const { return iterations_; }
