@@ -20,13 +20,6 @@ mask::Node parsed(const std::string& text)
     }
 }
 
-std::string counts(const std::vector<mask::Part>& parts)
-{
-    std::string text;
-    for (const mask::Part& part : parts) text += str(text.empty() ? "" : "; ", part.text, ": ", part.voxels, " voxels");
-    return text;
-}
-
 }  // namespace
 
 int cmd_mask(const Arguments& arguments)
@@ -77,7 +70,7 @@ int cmd_mask(const Arguments& arguments)
     } else {
         mask::Evaluated made = mask::evaluate(tree, inputs);
         require(made.parts.back().voxels > 0,
-                str("the mask is empty (", counts(made.parts), "); loosen the part that left nothing"));
+                str("the mask is empty (", mask::describe(made.parts), "); loosen the part that left nothing"));
         result = std::move(made.mask);
     }
     const std::size_t n_before = numerics::count(result);

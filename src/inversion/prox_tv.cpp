@@ -5,25 +5,11 @@
 #include <utility>
 
 #include "qsmpi/core/parallel.hpp"
-#include "weighted_domain.hpp"
+#include "dipole_gradient.hpp"
 
 namespace qsmpi::inversion::detail {
 
 using numerics::Tile;
-
-namespace {
-
-struct Sums {
-    double change = 0.0, norm = 0.0;
-    Sums& operator+=(const Sums& other)
-    {
-        change += other.change;
-        norm += other.norm;
-        return *this;
-    }
-};
-
-}  // namespace
 
 ProxTv::ProxTv(const numerics::Fft3& fft, const numerics::DipoleKernel& dipole, const Mask& mask, DataProx prox,
                const Settings& settings)
@@ -89,6 +75,7 @@ double ProxTv::step()
 void ProxTv::update_x()
 {
     const Dims& box = x_.dims();
+    const DipoleGradientStep step{dipole_, laplacian_, mu_, rho_, support_};
     fft_.forward_rows(box, [&](std::size_t y, std::size_t z, float* row) { gradient_row(y, z, row); }, spectrum_);
     if (harmonic_ > 0.0F)
         fft_.forward_rows(l_.dims(), [&](std::size_t y, std::size_t z, float* row) { harmonic_row(y, z, row); },
@@ -96,21 +83,18 @@ void ProxTv::update_x()
     fft_.filter_rows(
         t_.dims(), [&](std::size_t y, std::size_t z, float* row) { data_row(y, z, row); }, t_.dims(),
         [&](std::size_t y, std::size_t z, const float* row) { accept_dipole_row(y, z, row); },
-        [&](const Tile& tile) { harmonic_ > 0.0F ? combine_with_harmonic(tile) : combine(tile); }, work_);
+        [&](const Tile& tile) {
+            if (harmonic_ > 0.0F)
+                combine_with_harmonic(tile);
+            else
+                step.solve(tile, spectrum_, t_.dims().ny);
+        },
+        work_);
     fft_.inverse(spectrum_, next_);
     if (harmonic_ > 0.0F) update_harmonic();
-    const Sums sums = parallel::sum_blocks<Sums>(x_.size(), [&](std::size_t begin, std::size_t end) {
-        Sums part;
-        for (std::size_t i = begin; i < end; ++i) {
-            const auto value = static_cast<double>(next_[i]), difference = value - static_cast<double>(x_[i]);
-            part.change += difference * difference;
-            part.norm += value * value;
-        }
-        if (support_ > 0.0F) update_support(begin, end);
-        return part;
-    });
-    change_ = sums.norm > 0.0 ? std::sqrt(sums.change / sums.norm) : 0.0;
-    std::swap(x_, next_);
+    if (support_ > 0.0F)
+        parallel::for_blocks(s_.size(), [&](std::size_t begin, std::size_t end) { update_support(begin, end); });
+    change_ = advance(x_, next_);
 }
 
 // s <- a x + (1 - a) y + q with y = s in the mask, 0 outside, and the dual q = s - y.
@@ -118,43 +102,6 @@ void ProxTv::update_support(std::size_t begin, std::size_t end)
 {
     const float a = relaxation_, rest = 1.0F - a;
     for (std::size_t i = begin; i < end; ++i) s_[i] = a * next_[i] + (mask_[i] != 0 ? rest : 1.0F) * s_[i];
-}
-
-// Tile and spectrum_ hold F(v - e) and F grad^T(z - u); they become D X and X.
-void ProxTv::combine(const Tile& tile)
-{
-    constexpr std::size_t width = Tile::width;
-    const std::size_t n = tile.nz * width;
-    AlignedBuffer<float> scratch(2 * n);
-    float *d = scratch.data(), *inverse = d + n;
-    dipole_.tile(tile, d);
-    laplacian_.tile(tile, inverse);
-#pragma omp simd
-    for (std::size_t i = 0; i < n; ++i) inverse[i] = 1.0F / (mu_ * d[i] * d[i] + rho_ * inverse[i] + support_);
-    if (tile.x0 == 0 && tile.y == 0 && support_ == 0.0F) inverse[0] = 0.0F;  // the mean of x is not known
-
-    const std::size_t stride = spectrum_.half_x() * t_.dims().ny;
-    std::complex<float>* column = spectrum_.row(tile.y, 0) + tile.x0;
-    for (std::size_t z = 0; z < tile.nz; ++z) {
-        // The rows of a column lie far apart, where hardware does not look ahead.
-        constexpr std::size_t ahead = 8;
-        if (z + ahead < tile.nz)
-            for (std::size_t line = 0; line < width; line += 8)
-                __builtin_prefetch(column + (z + ahead) * stride + line, 1);
-        auto* from_data = reinterpret_cast<float*>(tile.data + z * width);
-        auto* from_gradient = reinterpret_cast<float*>(column + z * stride);
-        const float *dipole = d + z * width, *factor = inverse + z * width;
-#pragma omp simd
-        for (std::size_t j = 0; j < tile.n_x; ++j) {
-            const float data_part = mu_ * dipole[j] * factor[j], gradient_part = rho_ * factor[j];
-            const float re = data_part * from_data[2 * j] + gradient_part * from_gradient[2 * j];
-            const float im = data_part * from_data[2 * j + 1] + gradient_part * from_gradient[2 * j + 1];
-            from_gradient[2 * j] = re;
-            from_gradient[2 * j + 1] = im;
-            from_data[2 * j] = dipole[j] * re;
-            from_data[2 * j + 1] = dipole[j] * im;
-        }
-    }
 }
 
 // Tile, spectrum_ and harmonic_spectrum_ hold A = F(v - e), G = F grad^T(z - u) with the support's part, and B, the

@@ -42,7 +42,6 @@ private:
     void update_x();
     void update_v();
     void update_support(std::size_t begin, std::size_t end);
-    void combine(const numerics::Tile& tile);
     void combine_with_harmonic(const numerics::Tile& tile);
     void harmonic_row(std::size_t y, std::size_t z, float* row) const;
     void update_harmonic();

@@ -7,24 +7,11 @@
 
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/numerics/statistics.hpp"
+#include "dipole_gradient.hpp"
 
 namespace qsmpi::inversion::detail {
 
 using numerics::Tile;
-
-namespace {
-
-struct Sums {
-    double change = 0.0, norm = 0.0;
-    Sums& operator+=(const Sums& other)
-    {
-        change += other.change;
-        norm += other.norm;
-        return *this;
-    }
-};
-
-}  // namespace
 
 WeightedTv::WeightedTv(const numerics::Fft3& fft, const numerics::DipoleKernel& dipole, const Mask& mask,
                        const VolumeF& weight, double mu, const TvAdmm::Settings& settings)
@@ -131,60 +118,15 @@ double WeightedTv::step()
 void WeightedTv::update_x()
 {
     const Dims& box = x_.dims();
+    const DipoleGradientStep step{dipole_, laplacian_, mu_, rho_};
     fft_.forward_rows(box, [&](std::size_t y, std::size_t z, float* row) { split_.row(y, z, row); }, spectrum_);
     fft_.filter_rows(
         t_.dims(), [&](std::size_t y, std::size_t z, float* row) { data_row(y, z, row); }, t_.dims(),
         [&](std::size_t y, std::size_t z, const float* row) { accept_dipole_row(y, z, row); },
-        [&](const Tile& tile) { combine(tile); },
+        [&](const Tile& tile) { step.solve(tile, spectrum_, t_.dims().ny); },
         work_);
     fft_.inverse(spectrum_, next_);
-    const Sums sums = parallel::sum_blocks<Sums>(x_.size(), [&](std::size_t begin, std::size_t end) {
-        Sums part;
-        for (std::size_t i = begin; i < end; ++i) {
-            const auto value = static_cast<double>(next_[i]), difference = value - static_cast<double>(x_[i]);
-            part.change += difference * difference;
-            part.norm += value * value;
-        }
-        return part;
-    });
-    change_ = sums.norm > 0.0 ? std::sqrt(sums.change / sums.norm) : 0.0;
-    std::swap(x_, next_);
-}
-
-// Tile and spectrum_ hold F(v - e) and F grad^T(z - u); they become D X and X.
-void WeightedTv::combine(const Tile& tile)
-{
-    constexpr std::size_t width = Tile::width;
-    const std::size_t n = tile.nz * width;
-    AlignedBuffer<float> scratch(2 * n);
-    float *d = scratch.data(), *inverse = d + n;
-    dipole_.tile(tile, d);
-    laplacian_.tile(tile, inverse);
-#pragma omp simd
-    for (std::size_t i = 0; i < n; ++i) inverse[i] = 1.0F / (mu_ * d[i] * d[i] + rho_ * inverse[i]);
-    if (tile.x0 == 0 && tile.y == 0) inverse[0] = 0.0F;
-
-    const std::size_t stride = spectrum_.half_x() * t_.dims().ny;
-    std::complex<float>* column = spectrum_.row(tile.y, 0) + tile.x0;
-    for (std::size_t z = 0; z < tile.nz; ++z) {
-        // The rows of a column lie far apart, where hardware does not look ahead.
-        constexpr std::size_t ahead = 8;
-        if (z + ahead < tile.nz)
-            for (std::size_t line = 0; line < width; line += 8) __builtin_prefetch(column + (z + ahead) * stride + line, 1);
-        auto* from_data = reinterpret_cast<float*>(tile.data + z * width);
-        auto* from_gradient = reinterpret_cast<float*>(column + z * stride);
-        const float *dipole = d + z * width, *factor = inverse + z * width;
-#pragma omp simd
-        for (std::size_t j = 0; j < tile.n_x; ++j) {
-            const float data_part = mu_ * dipole[j] * factor[j], gradient_part = rho_ * factor[j];
-            const float re = data_part * from_data[2 * j] + gradient_part * from_gradient[2 * j];
-            const float im = data_part * from_data[2 * j + 1] + gradient_part * from_gradient[2 * j + 1];
-            from_gradient[2 * j] = re;
-            from_gradient[2 * j + 1] = im;
-            from_data[2 * j] = dipole[j] * re;
-            from_data[2 * j + 1] = dipole[j] * im;
-        }
-    }
+    change_ = advance(x_, next_);
 }
 
 // v - e = 2 v - t, where v = pulled + (1 - trust) t.

@@ -28,7 +28,6 @@ public:
 
 private:
     void update_x();
-    void combine(const numerics::Tile& tile);
     void data_row(std::size_t y, std::size_t z, float* row) const;
     void accept_dipole_row(std::size_t y, std::size_t z, const float* row);
 

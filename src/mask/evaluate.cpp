@@ -144,6 +144,13 @@ private:
 
 }  // namespace
 
+std::string describe(const std::vector<Part>& parts)
+{
+    std::string text;
+    for (const Part& part : parts) text += str(text.empty() ? "" : "; ", part.text, ": ", part.voxels, " voxels");
+    return text;
+}
+
 Evaluated evaluate(const Node& expression, const Inputs& inputs)
 {
     Evaluation evaluation(inputs);

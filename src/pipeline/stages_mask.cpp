@@ -76,17 +76,10 @@ bool is_automatic(const std::vector<mask::Part>& parts)
     return parts.size() == 1 && (is(mask::SourceKind::automatic) || is(mask::SourceKind::compact));
 }
 
-std::string counts_of(const std::vector<mask::Part>& parts)
-{
-    std::string counts;
-    for (const mask::Part& part : parts) counts += str(counts.empty() ? "" : "; ", part.text, ": ", part.voxels, " voxels");
-    return counts;
-}
-
 /// Why nothing is left, and what to do.
 std::string why_empty(const Chain& chain, const std::vector<mask::Part>& parts)
 {
-    const std::string counts = counts_of(parts);
+    const std::string counts = mask::describe(parts);
     const double erosion_mm = chain.spec.options.mask_erosion_mm;
     if (parts.back().voxels > 0)
         return str("the mask is empty: its ", parts.back().voxels, " voxels lie within mask_erosion_mm = ", erosion_mm,
@@ -184,7 +177,7 @@ void run_mask(Chain& chain)
     auto mask = std::make_shared<Mask>(erosion_mm > 0.0 ? numerics::erode(made.mask, erosion_mm) : std::move(made.mask));
     const std::size_t n = numerics::count(*mask);
     if (n == 0) throw NumericalError(why_empty(chain, made.parts));
-    require(n >= fewest_voxels, str("the mask has only ", n, n == 1 ? " voxel (" : " voxels (", counts_of(made.parts),
+    require(n >= fewest_voxels, str("the mask has only ", n, n == 1 ? " voxel (" : " voxels (", mask::describe(made.parts),
                                     "), at least ", fewest_voxels, " are needed; give a mask of the whole object"));
     if (made.parts.size() > 1)
         for (const mask::Part& part : made.parts) log::info(str("mask: ", part.text, ": ", part.voxels, " voxels"));

@@ -77,6 +77,8 @@ struct Part {
     std::string text;
     std::size_t voxels = 0;
 };
+/// Such as "quality: 1234 voxels; fill: 1300 voxels".
+[[nodiscard]] std::string describe(const std::vector<Part>& parts);
 struct Evaluated {
     Mask mask;
     std::vector<Part> parts;
