@@ -32,12 +32,7 @@ LocalField ismv(const VolumeF& total_field_ppm, const Mask& mask, const IsmvOpti
     keep_inside(field, ball.fits);
     const Convergence end = solve_in_region(fft, high_pass, 0.0, ball.fits, field, options.max_iterations,
                                             options.tolerance, work);
-    return {.local_field_ppm = numerics::uncrop(field, part.box, mask.grid()),
-            .mask = numerics::uncrop(ball.fits, part.box, mask.grid()),
-            .iterations = end.iterations,
-            .relative_residual = end.relative_residual,
-            .converged = end.converged,
-            .radius_mm = ball.radius_mm};
+    return local_field(part, ball, end, mask.grid());
 }
 
 extern const Method ismv_method;

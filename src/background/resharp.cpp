@@ -35,12 +35,7 @@ LocalField resharp(const VolumeF& total_field_ppm, const Mask& mask, const Resha
                                             options.max_iterations, options.tolerance, work);
     fft.filter_tiles(field, field, high_pass, work);
     keep_inside(field, ball.fits);
-    return {.local_field_ppm = numerics::uncrop(field, part.box, mask.grid()),
-            .mask = numerics::uncrop(ball.fits, part.box, mask.grid()),
-            .iterations = end.iterations,
-            .relative_residual = end.relative_residual,
-            .converged = end.converged,
-            .radius_mm = ball.radius_mm};
+    return local_field(part, ball, end, mask.grid());
 }
 
 extern const Method resharp_method;

@@ -214,4 +214,14 @@ Convergence solve_in_region(const numerics::Fft3& fft, const numerics::TileBody&
     return end;
 }
 
+LocalField local_field(const KnownField& part, const FittingBall& ball, const Convergence& end, const Grid& whole)
+{
+    return {.local_field_ppm = numerics::uncrop(part.field, part.box, whole),
+            .mask = numerics::uncrop(ball.fits, part.box, whole),
+            .iterations = end.iterations,
+            .relative_residual = end.relative_residual,
+            .converged = end.converged,
+            .radius_mm = ball.radius_mm};
+}
+
 }  // namespace qsmpi::background

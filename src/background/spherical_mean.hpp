@@ -75,4 +75,7 @@ struct Convergence {
                                           const Mask& region, VolumeF& b_to_x, int max_iterations, double tolerance,
                                           numerics::Spectrum& work);
 
+/// The result where the ball fits.
+[[nodiscard]] LocalField local_field(const KnownField& part, const FittingBall& ball, const Convergence& end, const Grid& whole);
+
 }  // namespace qsmpi::background

@@ -1,6 +1,6 @@
 #include "echo_sums.hpp"
 
-#include <string>
+#include "qsmpi/core/echoes.hpp"
 
 namespace qsmpi::field
 {
@@ -8,22 +8,12 @@ namespace qsmpi::field
 void check_echoes(const char* who, std::span<const VolumeF> phase_rad, std::span<const VolumeF> magnitude,
                   std::span<const double> echo_times_s, double noise_std, std::size_t least_echoes)
 {
-    require(phase_rad.size() >= least_echoes,
-            str(who, ": ", phase_rad.size(), " echoes given, at least ", least_echoes, " needed"));
-    require(echo_times_s.size() == phase_rad.size(),
-            str(who, ": ", phase_rad.size(), " echoes but ", echo_times_s.size(), " echo times"));
-    require(magnitude.empty() || magnitude.size() == phase_rad.size(),
-            str(who, ": ", phase_rad.size(), " phase volumes but ", magnitude.size(),
-                " magnitudes; give one for each echo or none"));
+    check_echo_volumes(who, phase_rad, magnitude, echo_times_s, least_echoes);
     require(noise_std > 0.0 && std::isfinite(noise_std),
             str(who, ": noise standard deviation ", noise_std, " must be positive"));
-    const std::string grids = str(who, ": echoes");
-    for (std::size_t k = 0; k < phase_rad.size(); ++k) {
+    for (std::size_t k = 0; k < echo_times_s.size(); ++k)
         require(echo_times_s[k] > 0.0 && std::isfinite(echo_times_s[k]),
                 str(who, ": echo time ", echo_times_s[k], " s of echo ", k + 1, " must be positive"));
-        require_same_grid(phase_rad[0], phase_rad[k], grids.c_str());
-        if (!magnitude.empty()) require_same_grid(phase_rad[0], magnitude[k], grids.c_str());
-    }
 }
 
 void squared_magnitude(const float* phase_rad, const float* magnitude, std::size_t n, float* squared)

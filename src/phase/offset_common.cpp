@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fast_math.hpp"
+#include "qsmpi/core/echoes.hpp"
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/core/units.hpp"
 #include "qsmpi/numerics/filter.hpp"
@@ -22,21 +23,11 @@ void check_offset_input(const char* who, std::span<const VolumeF> phase_rad,
                         std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
                         std::size_t least_echoes)
 {
-    require(phase_rad.size() >= least_echoes,
-            str(who, ": ", phase_rad.size(), " echoes given, at least ", least_echoes, " needed"));
-    require(echo_times_s.size() == phase_rad.size(),
-            str(who, ": ", phase_rad.size(), " echoes but ", echo_times_s.size(), " echo times"));
-    require(magnitude.empty() || magnitude.size() == phase_rad.size(),
-            str(who, ": ", phase_rad.size(), " phase volumes but ", magnitude.size(),
-                " magnitudes; give one for each echo or none"));
-    const std::string echoes = str(who, ": echoes");
-    for (std::size_t k = 0; k < phase_rad.size(); ++k) {
+    check_echo_volumes(who, phase_rad, magnitude, echo_times_s, least_echoes);
+    for (std::size_t k = 0; k < echo_times_s.size(); ++k)
         require(echo_times_s[k] > (k == 0 ? 0.0 : echo_times_s[k - 1]),
                 str(who, ": echo time ", echo_times_s[k], " s of echo ", k + 1,
                     " is not above the one before; sort the echoes by time"));
-        require_same_grid(phase_rad[0], phase_rad[k], echoes.c_str());
-        if (!magnitude.empty()) require_same_grid(phase_rad[0], magnitude[k], echoes.c_str());
-    }
 }
 
 bool nearly_whole(double x)
