@@ -110,7 +110,9 @@ JudgedParts judge(const DarkParts& dark, const Mask& mask, const Mask& measured,
     const PerPart is_air = hold_mean(options.air_ppm, without_signal, measured, sources_ppm, options);
     const PerPart is_strong = hold_mean(options.strong_part_ppm, dim, measured, sources_ppm, options);
     const std::vector<double> sum_ppm = sum_by_part(dim, sources_ppm);
-    const std::vector<std::size_t> n_border = border_voxels(dim, mask);
+    // Masks of reliable phase have small holes at bleeds.
+    const auto hole_voxels = static_cast<std::size_t>(options.hole_mm3 / mask.grid().voxel_mm3());
+    const std::vector<std::size_t> n_border = border_voxels(dim, numerics::fill_holes(mask, hole_voxels));
     PerPart is_background(is_strong.size(), 0);  // if it is strong
     for (std::size_t p = 1; p < is_background.size(); ++p) {
         const bool beyond_tissue = sum_ppm[p] >= options.border_part_ppm * static_cast<double>(dim.sizes[p]);

@@ -251,12 +251,11 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
                 measured = difference(difference(box_mask, judged.background), judged.apart);
                 setting = setting_of(measured);
                 solver.accept_changed_setting();
-                if (rounds.size() == 1) {  // no later one puts right what the sources of dark parts took
-                    static_cast<void>(solver.background_ppm());  // its sources stay
-                    constexpr int enough_iterations = 10;
-                    solver.set_sizes(sizes_of(round, options));
-                    solver.solve(target, enough_iterations);
-                }
+                // What tissue among the dark parts took of the background must be found again outside, before a map is made of it.
+                static_cast<void>(solver.background_ppm());  // its sources stay
+                constexpr int enough_iterations = 10;
+                solver.set_sizes(sizes_of(round, options));
+                solver.solve(target, enough_iterations);
             }
             weight = trust(setting, measured, options.model_error_ppm);
         }

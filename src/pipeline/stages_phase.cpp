@@ -169,8 +169,9 @@ void run_unwrap(Chain& chain)
     chain.domain = domain_of(chain);
     const Mask* domain = chain.domain.empty() ? nullptr : &chain.domain;
     if (chain.phase_rad.size() > 1) {
-        const auto unwrap = chain.spec.options.unwrapping == "romeo-individual" ? phase::unwrap_romeo_individual
-                                                                                : phase::unwrap_romeo_template;
+        // The template of one echo foretells the next where phase grows from 0: not with the offset still in it.
+        const bool one_by_one = chain.spec.options.unwrapping == "romeo-individual" || !chain.spec.options.offset_removal;
+        const auto unwrap = one_by_one ? phase::unwrap_romeo_individual : phase::unwrap_romeo_template;
         chain.phase_rad = unwrap(chain.phase_rad, chain.magnitude, chain.used_times_s, domain);
     } else {
         const phase::RomeoInput input{.magnitude = chain.magnitude.empty() ? nullptr : &chain.magnitude.front(),

@@ -43,6 +43,7 @@ struct SeparationOptions {
     double dim_part_mm3 = 100.0;         ///< not larger than this, that
     double strong_part_ppm = 0.6;        ///< hold as much, are background if most of their voxels are at the border of the mask,
     double border_part_ppm = 1.5;        ///< or one is and they hold as much as this, and if none is, no data
+    double hole_mm3 = 10.0;              ///< (holes of the mask up to this size are no border)
     double garbled_part = 0.3;           ///< until the end; data again then if the field's misfit in them is below this part of their mean source
     double margin_mm = 16.0;             ///< sources are placed up to here around the mask's box, beyond the edge of the grid too
 };

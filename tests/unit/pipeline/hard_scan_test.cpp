@@ -30,6 +30,22 @@ TEST_F(BadData, LaterEchoesFollowTheFirstWhereTheyAreTooFarApart)
     EXPECT_NEAR(contrast(far.job()), contrast(good), 0.1);
 }
 
+TEST_F(BadData, OffsetsThatStayDoNotMisleadTheUnwrappingOfLaterEchoes)
+{
+    // The template of the first echo would foretell 2.5 times the coil's phase for the second.
+    TinyScanOptions options;
+    options.more_offset_rad = [](const Vec3& r) { return 0.25 * r[1]; };
+    const TinyScan scan(options);
+    JobSpec spec = scan.job();
+    ASSERT_EQ(run(spec).state, "done");
+    const double usual = contrast(spec);
+    spec.options.offset_removal = false;
+    spec.options.field_map = "linear";
+    spec.output_dir = scan.folder() / "offsets";
+    ASSERT_EQ(run(spec).state, "done");
+    EXPECT_NEAR(contrast(spec), usual, 0.03);
+}
+
 TEST_F(BadData, ThinSlabsGiveAMapAndAWarning)
 {
     for (const std::size_t n_slices : {1u, 2u}) {

@@ -50,6 +50,8 @@ TinyScan::TinyScan(const TinyScanOptions& options)
         return hz_per_ppm * (sphere_field(r, ball_radius_mm, options.ball_ppm, b) + 0.02 * r[0] - 0.01 * r[2] +
                              (options.more_field_ppm ? options.more_field_ppm(r) : 0.0));
     });
+    const VolumeF offset_rad =
+        from_function(grid, [&](const Vec3& r) { return 0.7 + (options.more_offset_rad ? options.more_offset_rad(r) : 0.0); });
     const Mask head = options.head ? mask_from(grid, options.head) : ball_mask(grid, head_radius_mm);
     const Mask ball = ball_mask(grid, ball_radius_mm);
     const std::filesystem::path anat = folder() / "bids/sub-01/anat";
@@ -64,7 +66,7 @@ TinyScan::TinyScan(const TinyScanOptions& options)
         const VolumeF real = noise(grid, options.noise, 10 + static_cast<unsigned>(e));
         const VolumeF imaginary = noise(grid, options.noise, 20 + static_cast<unsigned>(e));
         for (std::size_t i = 0; i < grid.size(); ++i) {
-            const double angle = 0.7 + units::rad_from_hz(static_cast<double>(field_hz[i]), echo.echo_time_s);
+            const double angle = static_cast<double>(offset_rad[i]) + units::rad_from_hz(static_cast<double>(field_hz[i]), echo.echo_time_s);
             const double signal = head[i] && (options.ball_signal || !ball[i]) ? decay : 0.0;
             const double re = signal * std::cos(angle) + static_cast<double>(real[i]);
             const double im = signal * std::sin(angle) + static_cast<double>(imaginary[i]);

@@ -19,6 +19,7 @@ struct TinyScanOptions {
     double noise = 0.01;                           ///< of real and imaginary part; the head has a signal of 1 at TE 0
     std::function<bool(const Vec3& r_mm)> head{};  ///< where there is signal; empty: a ball
     std::function<double(const Vec3& r_mm)> more_field_ppm{};
+    std::function<double(const Vec3& r_mm)> more_offset_rad{};  ///< phase at TE 0 besides 0.7 rad
 };
 
 /// A ball of 5 mm (by default of 0.3 ppm) in a head of 13 mm, with a linear background field and a coil phase; 3 T.
