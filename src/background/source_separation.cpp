@@ -279,12 +279,14 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         const Mask all = difference(difference(box_mask, judged.background), garbled);
         weight = trust(setting_of(all), all, options.model_error_ppm);
     }
+    const double taken_mm3 =
+        static_cast<double>(numerics::count(judged.background)) * mask.grid().voxel_mm3();
     keep_error(error, weight, box_mask);
     subtract(local, error, &box_mask, local);
     keep_gross(error, 2.0 * options.rim_error_ppm);
     return {numerics::uncrop(local, box, mask.grid()), mask.clone(), solver.iterations(), solver.relative_residual(), true,
             numerics::uncrop(weight, box, mask.grid()), numerics::uncrop(error, box, mask.grid()),
-            static_cast<int>(rounds.size())};
+            static_cast<int>(rounds.size()), 0.0, taken_mm3};
 }
 
 }  // namespace qsmpi::background

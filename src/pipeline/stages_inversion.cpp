@@ -59,6 +59,7 @@ void find_local_field(Chain& chain, MapState& map, Pass pass)
     note_solver(chain, map, local.iterations, local.relative_residual, local.converged);
     if (pass == Pass::filled) {
         chain.note("lost_fraction", lost);
+        if (local.background_parts_mm3 > 0.0) chain.note("taken_for_background_mm3", local.background_parts_mm3);
         // Methods that have no such thing say 0.
         if (local.rounds > 0) chain.note_used("background_rounds", local.rounds);
         if (local.radius_mm > 0.0) chain.note_used("background_radius_mm", local.radius_mm);

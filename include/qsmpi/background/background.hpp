@@ -14,6 +14,7 @@ struct LocalField {
     VolumeF error{};   ///< gross errors of the total field (a wrong turn, dephasing): what is left of it without is better; empty: none
     int rounds = 0;          ///< of methods that alternate with an inversion
     double radius_mm = 0.0;  ///< of the largest ball of the methods that use spherical means
+    double background_parts_mm3 = 0.0;  ///< of the mask that was taken for air or bone and air; weight 0 there
 };
 
 }  // namespace qsmpi::background
