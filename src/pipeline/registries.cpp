@@ -32,7 +32,7 @@ VolumeF sigma_in_ppm(const MapState& map, double b0_tesla)
 
 // Background methods that lose no voxel next to a hole of the mask, and what stands in for the others.
 constexpr std::array<std::string_view, 4> bears_holes{"separation", "pdf", "lbv", background::no_removal};
-constexpr std::string_view method_with_holes = "pdf";
+constexpr std::string_view method_with_holes = "separation";
 
 /// One echo time that stands for all in nonlinear inversions: the root of their mean square, at most 30 ms, since later
 /// echoes of tissue are mostly noise.

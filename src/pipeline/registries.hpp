@@ -27,7 +27,7 @@ struct BackgroundUse {
 [[nodiscard]] BackgroundUse background_use(const ChainOptions& options);
 
 /// Runs the background method of the options on the field of one map, in the mask of the pass. Methods that need balls of
-/// mask around each voxel would lose most of a mask with holes: the reliable pass has PDF instead.
+/// mask around each voxel would lose most of a mask with holes: the reliable pass has separation instead.
 [[nodiscard]] background::LocalField remove_background(const Chain& chain, const MapState& map,
                                                        const VolumeF& total_field_ppm, Pass pass = Pass::filled);
 /// Runs the inversion of the options on the local field and weight of one map.

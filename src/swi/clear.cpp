@@ -41,7 +41,7 @@ double half_contrast_hz(const VolumeF& high_passed_hz, const Mask& mask, double 
     return median > flat_hz ? median * 10.0 / strength : 0.0;
 }
 
-/// Magnitude over its sensitivity, with tissue brighter than usual compressed.
+/// Magnitude over its sensitivity, with what is far darker than usual compressed (softplus).
 VolumeF flattened(const VolumeF& magnitude, const Mask& mask, double sigma_mm)
 {
     VolumeF flat = sensitivity(magnitude, mask, sigma_mm);

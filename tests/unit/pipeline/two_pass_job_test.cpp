@@ -56,7 +56,7 @@ TEST_F(Job, TwoPassesHalveTheStreaksOfAStrongVoid)
 
 TEST_F(Job, ThePassWithHolesLosesNoVoxelsToBallsThatMustFit)
 {
-    // V-SHARP takes balls of up to 4 mm off around every hole; the pass over reliable phase has PDF in its place.
+    // V-SHARP takes balls of up to 4 mm off around every hole; the pass over reliable phase has separation in its place.
     const TinyScan scan({.ball_ppm = 5.0, .ball_signal = false});
     JobSpec one = scan.job(), two = scan.job();
     two.options.two_pass = "on";
