@@ -47,7 +47,7 @@ VolumeF squared_weights(const VolumeF* weight, const detail::Domain& domain)
 }
 
 /// x <- a damped inverse of the weighted field, to start from: the norm's first weights need some gradients. The
-/// field enters as the data term sees it from x = 0, so that whole turns do not matter.
+/// field enters as the data term of s = radians_per_ppm sees it from x = 0.
 void start(detail::DipoleFilter& dipole, const VolumeF& field, const VolumeF& squared_weight, double radians_per_ppm,
            VolumeF& x)
 {
@@ -87,8 +87,13 @@ Result medi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& 
 
     const Grid& box = domain.mask.grid();
     VolumeF squared_weight = squared_weights(input.weight, domain);
-    VolumeF x(box), step(box), residual(box);
-    start(dipole, domain.field_ppm, squared_weight, input.radians_per_ppm, x);
+    const double s = input.radians_per_ppm;
+    VolumeF x(box), of_turns, step(box), residual(box);
+    start(dipole, domain.field_ppm, squared_weight, 0.0, x);
+    if (s > 0.0) {
+        of_turns = VolumeF(box);
+        start(dipole, domain.field_ppm, squared_weight, s, of_turns);
+    }
     Mask csf;
     if (input.csf_mask != nullptr) {
         csf = numerics::crop(*input.csf_mask, domain.box);
@@ -100,25 +105,41 @@ Result medi(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& 
         input.magnitude == nullptr
             ? Volume<std::uint8_t>(box, 0)
             : detail::magnitude_edges(numerics::crop(*input.magnitude, domain.box), domain.mask, options.edge_fraction),
-        has_csf ? &csf : nullptr, input.radians_per_ppm, options);
+        has_csf ? &csf : nullptr, 0.0, options);
 
     Result result;
-    result.converged = false;
-    while (!result.converged && result.iterations < options.max_iterations) {
-        problem.descent(x, residual);
+    const auto improve = [&](VolumeF& map) {
+        problem.descent(map, residual);
         step.fill(0.0F);
         detail::conjugate_gradients([&](const VolumeF& p, VolumeF& q) { return problem.curvature(p, q); }, step,
                                     residual, options.cg_iterations, options.cg_tolerance);
-        parallel::for_blocks(x.size(), [&](std::size_t begin, std::size_t end) {
-            for (std::size_t i = begin; i < end; ++i) x[i] += step[i];
+        parallel::for_blocks(map.size(), [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i) map[i] += step[i];
         });
-        const double norm = numerics::dot(x, x);
+        const double norm = numerics::dot(map, map);
         result.relative_residual = norm > 0.0 ? std::sqrt(numerics::dot(step, step) / norm) : 0.0;
         ++result.iterations;
         result.converged = result.relative_residual < options.tolerance;
         if (observer) observer(result.iterations, result.relative_residual);
-        if (!result.converged && options.reweighting == Reweighting::merit) problem.reweight(x);
+    };
+    const auto descend = [&](Reweighting reweighting) {
+        const int last = result.iterations + options.max_iterations;
+        result.converged = false;
+        while (!result.converged && result.iterations < last) {
+            improve(x);
+            if (!result.converged && reweighting == Reweighting::merit) problem.reweight(x);
+        }
+    };
+    if (s > 0.0) {
+        // Beside strong sources the phase turns several times, and each turn has a minimum of its own: the convex limit comes first.
+        // Where it is misled by turns in the data, the phase by itself explains more.
+        descend(Reweighting::off);
+        problem.set_radians_per_ppm(s);
+        improve(of_turns);
+        if (problem.objective(of_turns) < problem.objective(x)) std::swap(x, of_turns);
+        of_turns = {};
     }
+    descend(options.reweighting);
     if (has_csf) {
         const auto mean = static_cast<float>(numerics::mean_inside(x, csf));
         for (float& value : x) value -= mean;
@@ -133,7 +154,7 @@ constinit const Method medi_method{
     .help = "morphology enabled dipole inversion (MEDI): edges of the magnitude are spared, fluid can be the zero",
     .parameters =
         "lambda 1e-4 ppm times the voxel size (and the square of the noise over 2 ppb where it is more and the weights do "
-        "not tell it), 30 % edges, at most 10 steps of 20 CG iterations, tolerance 0.1",
+        "not tell it), 30 % edges, at most 10 steps of 40 CG iterations, tolerance 0.1, first for the linear limit",
     .sentence = "Susceptibility was computed by morphology enabled dipole inversion.",
     .citation =
         "Liu T. et al., Magn. Reson. Med. 69(2):467-476, 2013, doi:10.1002/mrm.24272; "

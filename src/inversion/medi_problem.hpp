@@ -14,6 +14,8 @@ public:
     MediProblem(DipoleFilter& dipole, const VolumeF& field_ppm, VolumeF squared_weight, Volume<std::uint8_t> edges,
                 const Mask* csf_mask, double radians_per_ppm, const MediOptions& options);
 
+    /// s of the model from now on; 0: its linear limit.
+    void set_radians_per_ppm(double s) { s_ = static_cast<float>(s); }
     [[nodiscard]] double objective(const VolumeF& x);
     /// out <- minus the gradient at x. Also takes the weights of the norm from x, for curvature().
     void descent(const VolumeF& x, VolumeF& out);

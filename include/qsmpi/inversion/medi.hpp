@@ -14,10 +14,10 @@ struct MediOptions {
     double smoothing_ppm_per_mm = 5e-3;  ///< |g| is taken as sqrt(g^2 + this^2)
     double csf_lambda = 0.1;             ///< weight of the spread within cerebrospinal fluid (MEDI+0); dimensionless
     Reweighting reweighting = Reweighting::off;
-    int max_iterations = 10;    ///< Gauss-Newton steps
+    int max_iterations = 10;    ///< Gauss-Newton steps, and as many before them for the linear limit
     double tolerance = 0.1;     ///< stops when ||step|| < tolerance ||x||
-    int cg_iterations = 20;     ///< at most, for each step
-    double cg_tolerance = 0.1;  ///< residual of a step relative to its start
+    int cg_iterations = 40;     ///< at most, for each step
+    double cg_tolerance = 0.03; ///< residual of a step relative to its start
     int pad_voxels = 16;        ///< least zero padding of each axis
     double pad_fraction = 0.25;
 };
@@ -37,7 +37,7 @@ struct MediInput {
 /// Susceptibility by morphology enabled dipole inversion (MEDI): minimises
 ///   1/(2 s^2) || w (exp(i s D x) - exp(i s f)) ||^2 + lambda || M G x ||_1 + csf_lambda/2 || x - mean x ||^2_csf
 /// where M spares the edges of the magnitude, by Gauss-Newton steps with reweighted least squares for the norm and
-/// conjugate gradients for each step.
+/// conjugate gradients for each step. The linear limit (s = 0) comes first: it is convex.
 ///
 /// @param local_field_ppm   background-free field relative to B0 [ppm]; shape (nx, ny, nz)
 /// @param mask              voxels to reconstruct; same grid as the field
