@@ -17,7 +17,7 @@ namespace {
 constexpr float largest_weight = 1.5F;
 // Part of the noise is the field of some map, and fitted first. On a simulated head with noise of 6 ppb the error is
 // least here.
-constexpr double share_of_noise = 0.7;
+constexpr double share_of_noise = 0.5;
 
 void check(const NdiOptions& o)
 {
@@ -159,7 +159,7 @@ extern const Method ndi_method;
 constinit const Method ndi_method{
     .name = "ndi",
     .help = "nonlinear dipole inversion by gradient descent, stopped early: a baseline",
-    .parameters = "damping 1e-5 (lambda), at most 100 iterations, tolerance 2e-2, or as soon as the misfit is 0.7 of "
+    .parameters = "damping 1e-5 (lambda), at most 100 iterations, tolerance 4e-3, or as soon as the misfit is 0.5 of "
                   "the noise",
     .sentence = "Susceptibility was computed by nonlinear dipole inversion with early stopping.",
     .citation = "Polak et al., NMR Biomed. 33(12):e4271, 2020, doi:10.1002/nbm.4271",

@@ -5,8 +5,8 @@ namespace qsmpi::inversion {
 
 /// Settings of ilsqr(). Quantiles are parts of the voxels of the mask, or of all frequencies.
 struct IlsqrOptions {
-    double flat_quantile = 0.6;             ///< fields with a Laplacian smaller than this quantile have weight 1 ...
-    double steep_quantile = 0.999;          ///< ... and above this one weight 0, linear in between
+    double flat_quantile = 0.9;             ///< fields with a Laplacian smaller than this quantile have weight 1 ...
+    double steep_quantile = 1.0;            ///< ... and above this one weight 0, linear in between
     double tolerance = 0.01;                ///< of both least-squares solutions: residual relative to its start
     int max_iterations = 50;                ///< of each
     double cone_threshold = 0.1;            ///< frequencies with |D| below this may be artefacts; in (0, 2/3)
@@ -35,7 +35,8 @@ struct IlsqrOptions {
 ///
 /// 2 F for each iteration of either solution, and 5 F more, where F is a pair of FFTs of the padded box; about 10
 /// volumes of the box. Same bits for any number of threads. Conjugate gradients take the place of the paper's LSQR:
-/// the same equations at half the price. Li et al., NeuroImage 108:111-122, 2015.
+/// the same equations at half the price; and W spares all but the steepest tenth of the field (the paper: six tenths), since the
+/// weight knows the noise already, and strong sources need their data. Li et al., NeuroImage 108:111-122, 2015.
 [[nodiscard]] Result ilsqr(const VolumeF& local_field_ppm, const Mask& mask, const UnitVector& b0_direction_ijk,
                            const IlsqrOptions& options = {}, const VolumeF* weight = nullptr,
                            const Observer& observer = {});

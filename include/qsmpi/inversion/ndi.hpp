@@ -10,7 +10,7 @@ struct NdiOptions {
     double noise_ppm = 0.0;
     double radians_per_ppm = 0.0;  ///< phase r of 1 ppm at the effective echo time; 0: that of 3 T after 20 ms, 16 rad
     int max_iterations = 100;
-    double tolerance = 2e-2;       ///< stops when ||x - x_before|| < tolerance ||x||: early, which is what regularises
+    double tolerance = 4e-3;       ///< stops when ||x - x_before|| < tolerance ||x||: early, which is what regularises
     int pad_voxels = 16;           ///< least zero padding of each axis
     double pad_fraction = 0.25;
 };
