@@ -1,15 +1,10 @@
 #include "dipole_gradient.hpp"
 
-#include <cmath>
-#include <utility>
-
-#include "qsmpi/core/parallel.hpp"
-
 namespace qsmpi::inversion::detail {
 
 using numerics::Tile;
 
-void DipoleGradientStep::solve(const Tile& tile, numerics::Spectrum& gradient, std::size_t padded_ny) const
+void DipoleGradientStep::solve(const Tile& tile, numerics::Spectrum& gradient) const
 {
     constexpr std::size_t width = Tile::width;
     const std::size_t n = tile.nz * width;
@@ -21,7 +16,7 @@ void DipoleGradientStep::solve(const Tile& tile, numerics::Spectrum& gradient, s
     for (std::size_t i = 0; i < n; ++i) inverse[i] = 1.0F / (mu * d[i] * d[i] + rho * inverse[i] + support);
     if (tile.x0 == 0 && tile.y == 0 && support == 0.0F) inverse[0] = 0.0F;
 
-    const std::size_t stride = gradient.half_x() * padded_ny;
+    const std::size_t stride = gradient.size() / tile.nz;  // from plane to plane
     std::complex<float>* column = gradient.row(tile.y, 0) + tile.x0;
     for (std::size_t z = 0; z < tile.nz; ++z) {
         // The rows of a column lie far apart, where hardware does not look ahead.
@@ -42,30 +37,6 @@ void DipoleGradientStep::solve(const Tile& tile, numerics::Spectrum& gradient, s
             from_data[2 * j + 1] = factors[j] * im;
         }
     }
-}
-
-double advance(VolumeF& x, VolumeF& next)
-{
-    struct Sums {
-        double change = 0.0, norm = 0.0;
-        Sums& operator+=(const Sums& other)
-        {
-            change += other.change;
-            norm += other.norm;
-            return *this;
-        }
-    };
-    const Sums sums = parallel::sum_blocks<Sums>(x.size(), [&](std::size_t begin, std::size_t end) {
-        Sums part;
-        for (std::size_t i = begin; i < end; ++i) {
-            const auto value = static_cast<double>(next[i]), difference = value - static_cast<double>(x[i]);
-            part.change += difference * difference;
-            part.norm += value * value;
-        }
-        return part;
-    });
-    std::swap(x, next);
-    return sums.norm > 0.0 ? std::sqrt(sums.change / sums.norm) : 0.0;
 }
 
 }  // namespace qsmpi::inversion::detail

@@ -1,5 +1,4 @@
 #pragma once
-#include "qsmpi/core/volume.hpp"
 #include "qsmpi/numerics/fft.hpp"
 #include "qsmpi/numerics/kernels.hpp"
 
@@ -14,10 +13,7 @@ struct DipoleGradientStep {
 
     /// X = (mu D A + rho G) / (mu D^2 + rho L + support), and D X in the same go: the tile of a filter of the padded grid
     /// holds A and `gradient`, a spectrum of the same grid, G; they become D X and X.
-    void solve(const numerics::Tile& tile, numerics::Spectrum& gradient, std::size_t padded_ny) const;
+    void solve(const numerics::Tile& tile, numerics::Spectrum& gradient) const;
 };
-
-/// x and `next` change places. @return ||x - x_before|| / ||x||, 0 for x = 0
-[[nodiscard]] double advance(VolumeF& x, VolumeF& next);
 
 }  // namespace qsmpi::inversion::detail

@@ -6,6 +6,7 @@
 
 #include "qsmpi/core/parallel.hpp"
 #include "dipole_gradient.hpp"
+#include "relative_change.hpp"
 
 namespace qsmpi::inversion::detail {
 
@@ -87,14 +88,15 @@ void ProxTv::update_x()
             if (harmonic_ > 0.0F)
                 combine_with_harmonic(tile);
             else
-                step.solve(tile, spectrum_, t_.dims().ny);
+                step.solve(tile, spectrum_);
         },
         work_);
     fft_.inverse(spectrum_, next_);
     if (harmonic_ > 0.0F) update_harmonic();
     if (support_ > 0.0F)
         parallel::for_blocks(s_.size(), [&](std::size_t begin, std::size_t end) { update_support(begin, end); });
-    change_ = advance(x_, next_);
+    change_ = relative_change(next_, x_);
+    std::swap(x_, next_);
 }
 
 // s <- a x + (1 - a) y + q with y = s in the mask, 0 outside, and the dual q = s - y.

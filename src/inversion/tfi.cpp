@@ -12,6 +12,7 @@
 #include "qsmpi/numerics/gradient.hpp"
 #include "qsmpi/numerics/morphology.hpp"
 #include "qsmpi/numerics/statistics.hpp"
+#include "relative_change.hpp"
 #include "tfi_problem.hpp"
 
 namespace qsmpi::inversion {
@@ -128,24 +129,7 @@ Result tfi(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b
                                     n_cg, options.cg_tolerance);
         std::swap(x, before);
         problem.map(y, x);
-        struct Sums {
-            double change = 0.0, norm = 0.0;
-            Sums& operator+=(const Sums& o)
-            {
-                change += o.change;
-                norm += o.norm;
-                return *this;
-            }
-        };
-        const Sums sums = parallel::sum_blocks<Sums>(x.size(), [&](std::size_t begin, std::size_t end) {
-            Sums part;
-            for (std::size_t i = begin; i < end; ++i) {
-                const auto value = static_cast<double>(x[i]), difference = value - static_cast<double>(before[i]);
-                part += {difference * difference, value * value};
-            }
-            return part;
-        });
-        result.relative_residual = sums.norm > 0.0 ? std::sqrt(sums.change / sums.norm) : 0.0;
+        result.relative_residual = detail::relative_change(x, before);
         ++result.iterations;
         result.converged = result.relative_residual < options.tolerance;
         if (observer) observer(result.iterations, result.relative_residual);

@@ -8,6 +8,7 @@
 #include "qsmpi/core/parallel.hpp"
 #include "qsmpi/numerics/statistics.hpp"
 #include "dipole_gradient.hpp"
+#include "relative_change.hpp"
 
 namespace qsmpi::inversion::detail {
 
@@ -123,10 +124,11 @@ void WeightedTv::update_x()
     fft_.filter_rows(
         t_.dims(), [&](std::size_t y, std::size_t z, float* row) { data_row(y, z, row); }, t_.dims(),
         [&](std::size_t y, std::size_t z, const float* row) { accept_dipole_row(y, z, row); },
-        [&](const Tile& tile) { step.solve(tile, spectrum_, t_.dims().ny); },
+        [&](const Tile& tile) { step.solve(tile, spectrum_); },
         work_);
     fft_.inverse(spectrum_, next_);
-    change_ = advance(x_, next_);
+    change_ = relative_change(next_, x_);
+    std::swap(x_, next_);
 }
 
 // v - e = 2 v - t, where v = pulled + (1 - trust) t.

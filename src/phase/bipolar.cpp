@@ -207,7 +207,7 @@ void coarsen(VolumeF& real, VolumeF& imaginary)
 VolumeF remove_bipolar(std::span<VolumeF> phase_rad, std::span<const VolumeF> magnitude,
                        std::span<const double> echo_times_s, const OffsetOptions& options)
 {
-    check_offset_input("remove_bipolar", phase_rad, magnitude, echo_times_s, 3);
+    check_rising_echoes("remove_bipolar", phase_rad, magnitude, echo_times_s, 3);
     require(options.smoothing_sigma_mm > 0.0,
             str("remove_bipolar: smoothing ", options.smoothing_sigma_mm, " mm must be positive"));
     const auto combination = wrap_safe_combination(echo_times_s, 0.01);
@@ -227,7 +227,7 @@ double bipolar_evidence(std::span<const VolumeF> phase_rad, std::span<const Volu
                         std::span<const double> echo_times_s)
 {
     if (phase_rad.size() < 3) return 0.0;
-    check_offset_input("bipolar_evidence", phase_rad, magnitude, echo_times_s, 3);
+    check_rising_echoes("bipolar_evidence", phase_rad, magnitude, echo_times_s, 3);
     // 5 %: 0.1 ms of 2 ms. What is left of the field is then below 2 pi * 100 Hz * 0.1 ms = 0.06 rad.
     const auto combination = wrap_safe_combination(echo_times_s, 0.05);
     VolumeF real(phase_rad[0].grid()), imaginary(phase_rad[0].grid());

@@ -19,9 +19,9 @@
 namespace qsmpi::phase
 {
 
-void check_offset_input(const char* who, std::span<const VolumeF> phase_rad,
-                        std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
-                        std::size_t least_echoes)
+void check_rising_echoes(const char* who, std::span<const VolumeF> phase_rad,
+                         std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
+                         std::size_t least_echoes)
 {
     check_echo_volumes(who, phase_rad, magnitude, echo_times_s, least_echoes);
     for (std::size_t k = 0; k < echo_times_s.size(); ++k)

@@ -9,9 +9,9 @@ namespace qsmpi::phase
 
 /// Checks counts, grids and that echo times are positive and rise. `who` names the caller in messages.
 /// @throws InputError
-void check_offset_input(const char* who, std::span<const VolumeF> phase_rad,
-                        std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
-                        std::size_t least_echoes);
+void check_rising_echoes(const char* who, std::span<const VolumeF> phase_rad,
+                         std::span<const VolumeF> magnitude, std::span<const double> echo_times_s,
+                         std::size_t least_echoes);
 
 /// Whether x is a whole number for our purposes (echo time ratios, 1 %).
 [[nodiscard]] bool nearly_whole(double x);

@@ -233,7 +233,7 @@ OffsetPlan plan_offset(std::span<const VolumeF> magnitude, std::span<const doubl
 RemovedOffset remove_offset(std::span<VolumeF> phase_rad, std::span<const VolumeF> magnitude,
                             std::span<const double> echo_times_s, const OffsetOptions& options)
 {
-    check_offset_input("remove_offset", phase_rad, magnitude, echo_times_s, 2);
+    check_rising_echoes("remove_offset", phase_rad, magnitude, echo_times_s, 2);
     require(options.smoothing_sigma_mm > 0.0,
             str("remove_offset: smoothing ", options.smoothing_sigma_mm, " mm must be positive"));
     const OffsetPlan plan = plan_offset(magnitude, echo_times_s, options.method);

@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cmath>
-#include <string>
 
 #include "alias.hpp"
 #include "echo_time.hpp"
+#include "offset_common.hpp"
 #include "qsmpi/phase/romeo.hpp"
 #include "romeo_volume.hpp"
 
@@ -31,19 +31,7 @@ void check(const char* who, std::span<const VolumeF> phase, std::span<const Volu
            std::span<const double> echo_times_s)
 {
     require(!phase.empty(), str(who, ": no echo given"));
-    require(echo_times_s.size() == phase.size(),
-            str(who, ": ", phase.size(), " echoes but ", echo_times_s.size(), " echo times"));
-    require(magnitude.empty() || magnitude.size() == phase.size(),
-            str(who, ": ", phase.size(), " phase volumes but ", magnitude.size(),
-                " magnitudes; give one for each echo or none"));
-    const std::string echoes = str(who, ": echoes");
-    for (std::size_t k = 0; k < phase.size(); ++k) {
-        require(echo_times_s[k] > (k == 0 ? 0.0 : echo_times_s[k - 1]),
-                str(who, ": echo time ", echo_times_s[k], " s of echo ", k + 1,
-                    " is not above the one before; sort the echoes by time"));
-        require_same_grid(phase[0], phase[k], echoes.c_str());
-        if (!magnitude.empty()) require_same_grid(phase[0], magnitude[k], echoes.c_str());
-    }
+    check_rising_echoes(who, phase, magnitude, echo_times_s, 1);
 }
 
 /// Times of all echoes as multiples of that of echo i.
