@@ -242,9 +242,10 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
     for (std::size_t r = 0; r < rounds.size(); ++r) {
         const SeparationRound round = rounds[r];
         solver.set_sizes(sizes_of(round, options));
-        solver.solve(target, round.iterations);
+        const bool judges_dark_parts = r == 0 && numerics::count(dark.either) > 0;
+        solver.solve(target, judges_dark_parts ? 2 * round.iterations / 3 : round.iterations);
         if (r == 0) {
-            if (numerics::count(dark.either) > 0) {
+            if (judges_dark_parts) {
                 solver.release_directions();
                 judged = judge(dark, box_mask, measured, solver.sources_ppm(), options);
                 dark = {};
@@ -253,9 +254,8 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
                 solver.accept_changed_setting();
                 // What tissue among the dark parts took of the background must be found again outside, before a map is made of it.
                 static_cast<void>(solver.background_ppm());  // its sources stay
-                constexpr int enough_iterations = 10;
                 solver.set_sizes(sizes_of(round, options));
-                solver.solve(target, enough_iterations);
+                solver.solve(target, round.iterations / 2);
             }
             weight = trust(setting, measured, options.model_error_ppm);
         }

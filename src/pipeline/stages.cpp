@@ -142,10 +142,10 @@ const std::vector<Stage>& stage_table()
         {"field", 2, 0.10, {"field_map", "per_echo"}, no_facts, run_field, field_products, true},
         {"r2star", 1, 0.02, {"r2star"}, no_facts, run_r2star, r2star_products},
         {"mask", 2, 0.10, {"mask", "mask_quality_threshold", "mask_erosion_mm", "two_pass"}, mask_facts, run_mask, mask_products},
-        {"local_field", 8, 0.25,
+        {"local_field", 9, 0.25,
          {"background", "background_radius_mm", "background_rounds", "background_cleanup", "inversion_edges"},
          field_strength, run_local_field, local_field_products},
-        {"chi", 3, 0.23, {"inversion", "inversion_lambda", "null_space", "reference"}, reference_facts, run_chi, chi_products},
+        {"chi", 4, 0.23, {"inversion", "inversion_lambda", "null_space", "reference"}, reference_facts, run_chi, chi_products},
         {"swi", 1, 0.0, {"swi"}, no_facts, run_swi, swi_products},
     };
     return table;
