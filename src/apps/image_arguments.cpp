@@ -28,11 +28,10 @@ std::vector<VolumeF> read_magnitudes(const std::string& file, const io::Image& l
     if (file.empty()) return {};
     const io::NiftiHeader header = io::read_nifti_header(file);
     io::require_place(file, header, like.header.geometry, "the first image");
-    std::vector<VolumeF> magnitudes;
+    std::vector<VolumeF> magnitudes = io::read_nifti_all(file, header);
     io::MagnitudeScale scale;
-    for (const VolumeF& volume : io::read_nifti_all(file, header)) {
-        VolumeF& magnitude = magnitudes.emplace_back(like.data.grid());
-        std::copy_n(volume.data(), magnitude.size(), magnitude.data());
+    for (VolumeF& magnitude : magnitudes) {
+        magnitude.set_voxel_mm(like.data.grid().voxel_mm);
         scale += io::scale_of(magnitude);
     }
     for (VolumeF& m : magnitudes) io::multiply_by_power_of_two(m, io::exponent_for(scale));
@@ -112,11 +111,10 @@ void PhaseUnits::check() const
 std::optional<VolumeF> read_phase(const std::string& file, const PhaseUnits& units, const io::Image& like)
 {
     if (file.empty()) return std::nullopt;
-    const io::Image phase = io::read_phase(file, units.word);
+    io::Image phase = io::read_phase(file, units.word);
     io::require_place(file, phase.header, like.header.geometry, "the first image");
-    VolumeF on_grid(like.data.grid());
-    std::copy_n(phase.data.data(), on_grid.size(), on_grid.data());
-    return on_grid;
+    phase.data.set_voxel_mm(like.data.grid().voxel_mm);
+    return std::move(phase.data);
 }
 
 void require_plausible_field(const VolumeF& field_ppm, const std::string& file)

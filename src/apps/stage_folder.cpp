@@ -204,13 +204,7 @@ std::vector<VolumeF> read_volumes(const fs::path& folder, const char* name, cons
     if (apart_mm > *std::min_element(grid.voxel_mm.begin(), grid.voxel_mm.end()))
         problems.warn(str((folder / name).string(), ": its header places corners up to ", apart_mm, " mm from where that of ", mask_name,
                       " does; voxels are taken to be in the same order: if axes are flipped, resample one to the other"));
-    for (VolumeF& v : volumes) {
-        if (v.grid() == grid) continue;
-        // Voxel sizes in two headers may differ in the last digit; those of the mask count.
-        VolumeF on_grid(grid);
-        std::copy_n(v.data(), v.size(), on_grid.data());
-        v = std::move(on_grid);
-    }
+    for (VolumeF& v : volumes) v.set_voxel_mm(grid.voxel_mm);
     return volumes;
 }
 

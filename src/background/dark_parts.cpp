@@ -78,6 +78,26 @@ std::vector<std::size_t> border_voxels(const numerics::Components& parts, const 
     return n;
 }
 
+// Parts as dark as air at the border that lie flat along it or are large, and do not hold what blood does: bone and air
+// around the object, in masks that reach beyond it. How much such air holds the field cannot tell.
+PerPart are_outskirts(const numerics::Components& parts, const Mask& filled, const VolumeF& magnitude, const VolumeF& sources_ppm,
+                      const SeparationOptions& o)
+{
+    const std::vector<double> sum_ppm = sum_by_part(parts, sources_ppm);
+    const std::vector<std::size_t> n_border = border_voxels(parts, filled);
+    const std::vector<double> signal = sum_by_part(parts, magnitude);
+    std::vector<float> sample = numerics::inside(magnitude, Mask(magnitude.grid(), 1), 8);
+    const double air = o.outskirts_signal * numerics::quantile(sample, 0.1);
+    PerPart are(parts.sizes.size(), 0);
+    for (std::size_t p = 1; p < are.size(); ++p) {
+        const auto n = static_cast<double>(parts.sizes[p]);
+        const bool flat = 2 * n_border[p] > parts.sizes[p], large = n * filled.grid().voxel_mm3() > o.outskirts_mm3;
+        const bool holds_little = signal[p] <= air * n && sum_ppm[p] < o.outskirts_ppm * n;
+        are[p] = n_border[p] > 0 && (flat || large) && holds_little ? 1 : 0;
+    }
+    return are;
+}
+
 }  // namespace
 
 std::vector<double> sum_by_part(const numerics::Components& parts, const VolumeF& values)
@@ -93,7 +113,7 @@ DarkParts find_dark_parts(const Mask& mask, const VolumeF& magnitude, const Sepa
     const Mask none(mask.grid(), 0);
     DarkParts dark{none.clone(), none.clone(), none.clone()};
     if (magnitude.empty()) return dark;
-    const double usual = numerics::median_inside(magnitude, mask);
+    const double usual = numerics::usual_signal(magnitude, mask);
     dark.without_signal = darker_than(static_cast<float>(options.signal_fraction * usual), magnitude, mask);
     dark.small_and_dim = darker_than(static_cast<float>(options.dim_fraction * usual), magnitude, mask);
     remove_large_parts(dark.small_and_dim, options.dim_part_mm3);
@@ -102,17 +122,19 @@ DarkParts find_dark_parts(const Mask& mask, const VolumeF& magnitude, const Sepa
     return dark;
 }
 
-JudgedParts judge(const DarkParts& dark, const Mask& mask, const Mask& measured, const VolumeF& sources_ppm,
+JudgedParts judge(const DarkParts& dark, const Mask& mask, const Mask& measured, const VolumeF& sources_ppm, const VolumeF& magnitude,
                   const SeparationOptions& options)
 {
     const numerics::Components without_signal = numerics::label_components(dark.without_signal);
     const numerics::Components dim = numerics::label_components(dark.small_and_dim);
-    const PerPart is_air = hold_mean(options.air_ppm, without_signal, measured, sources_ppm, options);
+    // Masks of reliable phase have small holes at bleeds.
+    const Mask filled = numerics::fill_holes(mask, static_cast<std::size_t>(options.hole_mm3 / mask.grid().voxel_mm3()));
+    PerPart is_air = hold_mean(options.air_ppm, without_signal, measured, sources_ppm, options);
+    const PerPart is_outskirts = are_outskirts(without_signal, filled, magnitude, sources_ppm, options);
+    for (std::size_t p = 1; p < is_air.size(); ++p) is_air[p] |= is_outskirts[p];
     const PerPart is_strong = hold_mean(options.strong_part_ppm, dim, measured, sources_ppm, options);
     const std::vector<double> sum_ppm = sum_by_part(dim, sources_ppm);
-    // Masks of reliable phase have small holes at bleeds.
-    const auto hole_voxels = static_cast<std::size_t>(options.hole_mm3 / mask.grid().voxel_mm3());
-    const std::vector<std::size_t> n_border = border_voxels(dim, numerics::fill_holes(mask, hole_voxels));
+    const std::vector<std::size_t> n_border = border_voxels(dim, filled);
     PerPart is_background(is_strong.size(), 0);  // if it is strong
     for (std::size_t p = 1; p < is_background.size(); ++p) {
         const bool beyond_tissue = sum_ppm[p] >= options.border_part_ppm * static_cast<double>(dim.sizes[p]);

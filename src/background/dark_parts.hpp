@@ -27,7 +27,7 @@ struct JudgedParts {
 /// @param mask         that find_dark_parts() was given
 /// @param measured     the mask without its dark parts
 /// @param sources_ppm  found while those in dark parts could be of any size
-[[nodiscard]] JudgedParts judge(const DarkParts& dark, const Mask& mask, const Mask& measured, const VolumeF& sources_ppm,
+[[nodiscard]] JudgedParts judge(const DarkParts& dark, const Mask& mask, const Mask& measured, const VolumeF& sources_ppm, const VolumeF& magnitude,
                                 const SeparationOptions& options);
 
 }  // namespace qsmpi::background

@@ -30,7 +30,7 @@ Setting describe(const VolumeF& field, const Mask& mask, const SeparationInput& 
     float limit = std::numeric_limits<float>::infinity();
     VolumeF distance_to_mask;
     if (input.magnitude != nullptr) {
-        limit = static_cast<float>(o.signal_fraction * numerics::median_inside(*input.magnitude, mask));
+        limit = static_cast<float>(o.signal_fraction * numerics::usual_signal(*input.magnitude, mask));
         Mask outside(grid);
         for (std::size_t i = 0; i < mask.size(); ++i) outside[i] = mask[i] ? 0 : 1;
         distance_to_mask = numerics::distance_inside_mm(outside, false);
@@ -247,7 +247,7 @@ LocalField separate_sources(const VolumeF& total_field_ppm, const Mask& mask, co
         if (r == 0) {
             if (judges_dark_parts) {
                 solver.release_directions();
-                judged = judge(dark, box_mask, measured, solver.sources_ppm(), options);
+                judged = judge(dark, box_mask, measured, solver.sources_ppm(), magnitude, options);
                 dark = {};
                 measured = difference(difference(box_mask, judged.background), judged.apart);
                 setting = setting_of(measured);

@@ -98,7 +98,7 @@ Result tfi(const VolumeF& total_field_ppm, const Mask& mask, const UnitVector& b
     const VolumeF magnitude = input.magnitude == nullptr ? VolumeF() : numerics::crop(*input.magnitude, box);
     const double signal_limit = magnitude.empty()
                                     ? std::numeric_limits<double>::infinity()
-                                    : options.signal_fraction * numerics::median_inside(magnitude, inside);
+                                    : options.signal_fraction * numerics::usual_signal(magnitude, inside);
     Mask data(inside.grid());
     Volume<std::uint8_t> regions(inside.grid());
     for (std::size_t i = 0; i < data.size(); ++i) {

@@ -91,18 +91,20 @@ std::vector<Task> tasks_of(const Acquisition& a)
 /// Calls use(task, volume) for every task; each file is opened once, files in parallel. Failures become
 /// findings.
 template <typename Use>
-void read_all(std::vector<Task>& tasks, const std::string& key, std::vector<Finding>& findings, Use&& use)
+void read_all(std::vector<Task>& tasks, const Acquisition& a, std::vector<Finding>& findings, Use&& use)
 {
     std::map<fs::path, std::vector<Task*>> by_file;
     for (Task& task : tasks) by_file[task.ref->file].push_back(&task);
     std::vector<std::pair<const fs::path*, const std::vector<Task*>*>> files;
     for (const auto& [file, wanted] : by_file) files.emplace_back(&file, &wanted);
     std::vector<std::string> failures(files.size());
+    const Vec3& voxel_mm = a.geometry.grid.voxel_mm;
     parallel::for_each_dynamic(files.size(), [&](std::size_t i) {
         try {
             const NiftiReader reader(*files[i].first, read_nifti_header(*files[i].first));
             for (Task* task : *files[i].second) {
                 VolumeF volume = reader.volume(task->ref->i_volume);
+                volume.set_voxel_mm(voxel_mm);
                 task->statistics = statistics_of(volume);
                 if (!task->is_phase) task->scale = scale_of(volume);
                 use(*task, std::move(volume));
@@ -112,7 +114,7 @@ void read_all(std::vector<Task>& tasks, const std::string& key, std::vector<Find
         }
     });
     for (const std::string& failure : failures) {
-        if (!failure.empty()) findings.push_back({Severity::error, key, "", "", "", failure, ""});
+        if (!failure.empty()) findings.push_back({Severity::error, a.key, "", "", "", failure, ""});
     }
 }
 
@@ -354,7 +356,7 @@ std::vector<Finding> check_contents(Acquisition& acquisition)
 {
     std::vector<Task> tasks = tasks_of(acquisition);
     std::vector<Finding> findings;
-    read_all(tasks, acquisition.key, findings, [](const Task&, const VolumeF&) {});
+    read_all(tasks, acquisition, findings, [](const Task&, const VolumeF&) {});
     return judge_all(acquisition, tasks, std::move(findings));
 }
 
@@ -363,7 +365,7 @@ std::vector<EchoData> read_echoes(Acquisition& acquisition)
     std::vector<Task> tasks = tasks_of(acquisition);
     std::vector<StoredEcho> stored(acquisition.echoes.size());
     std::vector<Finding> findings;
-    read_all(tasks, acquisition.key, findings, [&](const Task& task, VolumeF volume) {
+    read_all(tasks, acquisition, findings, [&](const Task& task, VolumeF volume) {
         stored[task.i_echo].parts[part_index(task, acquisition)] = std::move(volume);
     });
     throw_errors(judge_all(acquisition, tasks, std::move(findings)));
@@ -385,7 +387,7 @@ EchoData read_echo(const Acquisition& acquisition, std::size_t i_echo)
     std::erase_if(tasks, [&](const Task& task) { return task.i_echo != i_echo; });
     StoredEcho stored;
     std::vector<Finding> findings;
-    read_all(tasks, acquisition.key, findings, [&](const Task& task, VolumeF volume) {
+    read_all(tasks, acquisition, findings, [&](const Task& task, VolumeF volume) {
         stored.parts[part_index(task, acquisition)] = std::move(volume);
     });
     throw_errors(findings);

@@ -242,15 +242,25 @@ Mask mask_of(const VolumeF& volume, const fs::path& file, const Warn& given_warn
 {
     const Warn warn = given_warn ? given_warn : [](const std::string& message) { log::warn(message); };
     const auto is_fraction = [](float v) { return v > 0.0f && v < 1.0f; };
-    if (std::any_of(volume.begin(), volume.end(), is_fraction))
-        warn(str(file.string(), ": holds values between 0 and 1; all that is not 0 counts as mask: make it 0 and 1"));
+    bool has_fractions = false;
+    float largest = 0.0f;
+    for (const float v : volume) {
+        has_fractions = has_fractions || is_fraction(v);
+        if (v > largest) largest = v;
+    }
+    // Probabilities, or a mask that was interpolated, which may overshoot. An image cut to the head has other values.
+    constexpr float overshoot = 1.5f;
+    const bool is_soft = has_fractions && largest >= 0.5f && largest <= overshoot;
+    if (has_fractions)
+        warn(str(file.string(), ": holds values between 0 and 1; all that is ", is_soft ? "at least 0.5" : "not 0",
+                 " counts as mask: make it 0 and 1"));
     const auto n_nan = std::count_if(volume.begin(), volume.end(), [](float v) { return std::isnan(v); });
     if (n_nan > 0) warn(str(file.string(), ": ", n_nan, " voxels are NaN and count as outside the mask: make it 0 and 1"));
     Mask mask(volume.grid());
     parallel::for_blocks(mask.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
             const float value = volume[i];
-            mask[i] = value != 0.0f && value == value ? 1 : 0;  // NaN is outside
+            mask[i] = (is_soft ? value >= 0.5f : value != 0.0f) && value == value ? 1 : 0;  // NaN is outside
         }
     });
     return mask;
@@ -275,11 +285,10 @@ void require_place(const fs::path& file, const NiftiHeader& header, const Geomet
 
 VolumeF read_image_on(const fs::path& file, const Geometry& geometry, const std::string& whose)
 {
-    const Image image = read_image(file);
+    Image image = read_image(file);
     require_place(file, image.header, geometry, whose);
-    VolumeF volume(geometry.grid);
-    std::copy_n(image.data.data(), volume.size(), volume.data());
-    return volume;
+    image.data.set_voxel_mm(geometry.grid.voxel_mm);
+    return std::move(image.data);
 }
 
 Mask read_mask_on(const fs::path& file, const Geometry& geometry, const std::string& whose, const Warn& warn)

@@ -62,6 +62,13 @@ double median_inside(const VolumeF& volume, const Mask& mask)
     return quantile(values, 0.5);
 }
 
+double usual_signal(const VolumeF& magnitude, const Mask& mask)
+{
+    auto values = inside(magnitude, mask);
+    const double median = quantile(values, 0.5);
+    return std::max(median, 0.5 * quantile(values, 0.95));
+}
+
 double sum(const VolumeF& volume)
 {
     return parallel::sum_blocks<double>(volume.size(), [&](std::size_t begin, std::size_t end) {

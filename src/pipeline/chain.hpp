@@ -134,6 +134,8 @@ void run_swi(Chain& chain);
 void let_go(Chain& chain, const std::string& finished);
 
 /// Root of the sum of squares over the echoes, of which there is at least one.
+/// Standard deviation of the noise, from the last echo's magnitude that tells it; warns where none does.
+[[nodiscard]] double noise_of(Chain& chain);
 [[nodiscard]] VolumeF root_sum_of_squares(const std::vector<VolumeF>& magnitude);
 
 /// A field or its standard deviation, Hz to ppm of B0.

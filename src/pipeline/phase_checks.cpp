@@ -175,21 +175,6 @@ void refuse_copies(const Chain& chain)
     }
 }
 
-bool is_gap(const VolumeF& phase, std::size_t v)
-{
-    if (phase[v] != 0.0f) return false;
-    const Dims& d = phase.dims();
-    const std::size_t x = v % d.nx, y = v / d.nx % d.ny, z = v / (d.nx * d.ny), slice = d.nx * d.ny;
-    int zeros = 0;
-    if (x > 0) zeros += phase[v - 1] == 0.0f ? 1 : 0;
-    if (x + 1 < d.nx) zeros += phase[v + 1] == 0.0f ? 1 : 0;
-    if (y > 0) zeros += phase[v - d.nx] == 0.0f ? 1 : 0;
-    if (y + 1 < d.ny) zeros += phase[v + d.nx] == 0.0f ? 1 : 0;
-    if (z > 0) zeros += phase[v - slice] == 0.0f ? 1 : 0;
-    if (z + 1 < d.nz) zeros += phase[v + slice] == 0.0f ? 1 : 0;
-    return zeros >= (d.nz > 1 ? zeros_around_a_gap : zeros_around_a_gap - 1);
-}
-
 // Where a phase is exactly 0 like its neighbours, it was not measured: no weight.
 void mark_missing(Chain& chain, std::vector<EchoCounts>& counts)
 {
@@ -298,6 +283,21 @@ void take_out_noise(Chain& chain)
 }
 
 }  // namespace
+
+bool is_gap(const VolumeF& values, std::size_t v)
+{
+    if (values[v] != 0.0f) return false;
+    const Dims& d = values.dims();
+    const std::size_t x = v % d.nx, y = v / d.nx % d.ny, z = v / (d.nx * d.ny), slice = d.nx * d.ny;
+    int zeros = 0;
+    if (x > 0) zeros += values[v - 1] == 0.0f ? 1 : 0;
+    if (x + 1 < d.nx) zeros += values[v + 1] == 0.0f ? 1 : 0;
+    if (y > 0) zeros += values[v - d.nx] == 0.0f ? 1 : 0;
+    if (y + 1 < d.ny) zeros += values[v + d.nx] == 0.0f ? 1 : 0;
+    if (z > 0) zeros += values[v - slice] == 0.0f ? 1 : 0;
+    if (z + 1 < d.nz) zeros += values[v + slice] == 0.0f ? 1 : 0;
+    return zeros >= (d.nz > 1 ? zeros_around_a_gap : zeros_around_a_gap - 1);
+}
 
 void check_echoes(Chain& chain)
 {

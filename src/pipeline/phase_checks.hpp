@@ -4,6 +4,9 @@
 
 namespace qsmpi::pipeline {
 
+/// Whether a phase or field is exactly 0 in a voxel and in so many of its neighbours that it is no measurement.
+[[nodiscard]] bool is_gap(const VolumeF& values, std::size_t voxel);
+
 /// Looks at what was read before anything is done with it, and settles what can be settled: parts of an echo that are
 /// missing get no weight (magnitude 0), a few voxels far brighter than all others get less, an echo that is missing or noise altogether is taken out of the chain, with a
 /// warning that names it.

@@ -47,11 +47,9 @@ VolumeF scaled(const VolumeF& volume, double factor)
 
 /// Standard deviation of the field of all echoes together, as field::weighted_average() predicts it. Programs write 0 where they
 /// have no field: beyond the mask that is no measurement.
-VolumeF sigma_of_field(const SpanInput& input)
+VolumeF sigma_of_field(const std::vector<VolumeF>& magnitude, const SpanInput& input, double noise_std)
 {
-    const std::vector<VolumeF>& magnitude = input.magnitude;
     const std::vector<double>& echo_times_s = input.echo_times_s;
-    const double noise_std = field::estimate_noise_std(magnitude.back());
     VolumeF sigma_hz(magnitude.front().grid());
     parallel::for_blocks(sigma_hz.size(), [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i) {
@@ -66,6 +64,21 @@ VolumeF sigma_of_field(const SpanInput& input)
         }
     });
     return sigma_hz;
+}
+
+/// Takes out of the mask where the field is 0 as programs leave it where they have none.
+void leave_out_gaps(Chain& chain, const Span& span, const VolumeF& field_ppm, Mask& mask)
+{
+    std::size_t n_gaps = 0;
+    const std::size_t n = numerics::count(mask);
+    for (std::size_t i = 0; i < mask.size(); ++i) {
+        if (mask[i] == 0 || !is_gap(field_ppm, i)) continue;
+        mask[i] = 0;
+        ++n_gaps;
+    }
+    require(n == 0 || n_gaps < n, str(span.name, ": the field is 0 in the whole mask"));
+    if (n_gaps > 0)
+        chain.warn(str("the field is 0 in ", n_gaps, " of ", n, " voxels of the mask, as where it is not known: they are left out"));
 }
 
 void check(const Span& span, const SpanInput& input, const ChainOptions& options)
@@ -123,17 +136,20 @@ void fill(Chain& chain, const Span& span, SpanInput& input)
         chain.magnitude = std::move(input.magnitude);
         return;
     }
+    chain.stage = span.first_stage;
+    leave_out_gaps(chain, span, input.field_ppm, input.mask);
     if (!input.magnitude.empty()) {
         chain.magnitude_rss = std::make_shared<VolumeF>(root_sum_of_squares(input.magnitude));
-        chain.maps.front().sigma_hz = std::make_shared<VolumeF>(sigma_of_field(input));
-        if (input.magnitude.size() > 1 && chain.spec.options.r2star != "off") {
-            chain.notes["field"]["noise_std"] = field::estimate_noise_std(input.magnitude.back());
-            chain.magnitude = std::move(input.magnitude);
+        chain.magnitude = std::move(input.magnitude);
+        const double noise_std = noise_of(chain);
+        chain.maps.front().sigma_hz = std::make_shared<VolumeF>(sigma_of_field(chain.magnitude, input, noise_std));
+        if (chain.magnitude.size() > 1 && chain.spec.options.r2star != "off") {
+            chain.notes["field"]["noise_std"] = noise_std;
             chain.stage = "r2star";
             run_r2star(chain);
             chain.s0 = nullptr;
         }
-        input.magnitude.clear();
+        chain.magnitude.clear();
     }
     chain.given_mask = std::make_shared<Mask>(std::move(input.mask));
     MapState& map = chain.maps.front();

@@ -141,7 +141,7 @@ const std::vector<Stage>& stage_table()
         {"unwrap", 3, 0.10, {"unwrapping"}, no_facts, run_unwrap, no_products, true},
         {"field", 2, 0.10, {"field_map", "per_echo"}, no_facts, run_field, field_products, true},
         {"r2star", 1, 0.02, {"r2star"}, no_facts, run_r2star, r2star_products},
-        {"mask", 2, 0.10, {"mask", "mask_quality_threshold", "mask_erosion_mm", "two_pass"}, mask_facts, run_mask, mask_products},
+        {"mask", 3, 0.10, {"mask", "mask_quality_threshold", "mask_erosion_mm", "two_pass"}, mask_facts, run_mask, mask_products},
         {"local_field", 9, 0.25,
          {"background", "background_radius_mm", "background_rounds", "background_cleanup", "inversion_edges"},
          field_strength, run_local_field, local_field_products},

@@ -48,7 +48,23 @@ void mark_unknown(field::FieldMap& map, const Mask& domain)
     });
 }
 
-// From the last echo that tells it; late ones have more air and less structure.
+void settle(Chain& chain, field::FieldMap& fit, double period_hz)
+{
+    const Mask signal = chain.magnitude_rss ? mask::robust_threshold(*chain.magnitude_rss) : Mask{};
+    chain.note("aliases_settled", field::settle_aliases(fit, period_hz, signal.empty() ? nullptr : &signal));
+}
+
+void keep(MapState& map, field::FieldMap&& fit)
+{
+    map.field_hz = std::make_shared<VolumeF>(std::move(fit.field_hz));
+    map.sigma_hz = std::make_shared<VolumeF>(std::move(fit.sigma_hz));
+    if (!fit.relative_residual.empty())
+        map.relative_residual = std::make_shared<VolumeF>(std::move(fit.relative_residual));
+}
+
+}  // namespace
+
+// Late echoes have more air and less structure.
 double noise_of(Chain& chain)
 {
     if (!chain.magnitude_rss) return assumed_noise_std;
@@ -65,22 +81,6 @@ double noise_of(Chain& chain)
     chain.warn("the noise cannot be estimated from so few voxels: taken as a twentieth of the signal");
     return bright.empty() ? assumed_noise_std : 0.05 * numerics::quantile(bright, 0.5);
 }
-
-void settle(Chain& chain, field::FieldMap& fit, double period_hz)
-{
-    const Mask signal = chain.magnitude_rss ? mask::robust_threshold(*chain.magnitude_rss) : Mask{};
-    chain.note("aliases_settled", field::settle_aliases(fit, period_hz, signal.empty() ? nullptr : &signal));
-}
-
-void keep(MapState& map, field::FieldMap&& fit)
-{
-    map.field_hz = std::make_shared<VolumeF>(std::move(fit.field_hz));
-    map.sigma_hz = std::make_shared<VolumeF>(std::move(fit.sigma_hz));
-    if (!fit.relative_residual.empty())
-        map.relative_residual = std::make_shared<VolumeF>(std::move(fit.relative_residual));
-}
-
-}  // namespace
 
 void run_field(Chain& chain)
 {

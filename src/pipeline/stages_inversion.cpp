@@ -18,6 +18,8 @@ namespace {
 
 // A background method that gives up more of the mask than this deserves a warning.
 constexpr double lost_fraction_limit = 0.4;
+// So does a mask of which more than this lies outside the object.
+constexpr double outside_fraction_limit = 0.05;
 
 // "echo-2: " in front of what is said about the map of one echo.
 std::string where(const MapState& map) { return map.echo_number == 0 ? "" : str("echo-", map.echo_number, ": "); }
@@ -60,6 +62,10 @@ void find_local_field(Chain& chain, MapState& map, Pass pass)
     if (pass == Pass::filled) {
         chain.note("lost_fraction", lost);
         if (local.background_parts_mm3 > 0.0) chain.note("taken_for_background_mm3", local.background_parts_mm3);
+        const double outside = local.background_parts_mm3 / (n_before * chain.grid().voxel_mm3());
+        if (outside > outside_fraction_limit)
+            chain.warn(str(std::lround(100.0 * outside), " % of the mask has no signal and is taken for bone and air outside the object: a "
+                                                         "mask of tissue alone gives a better map"));
         // Methods that have no such thing say 0.
         if (local.rounds > 0) chain.note_used("background_rounds", local.rounds);
         if (local.radius_mm > 0.0) chain.note_used("background_radius_mm", local.radius_mm);

@@ -201,7 +201,7 @@ void run_mask(Chain& chain)
             chain.warn(str(others + 1, " objects in the field of view, and the mask keeps the largest: give a mask (--mask robust, or "
                            "a file) to have them all"));
     }
-    warn_of_cut_mask(chain, *mask);
+    warn_of_mask_shape(chain, *mask);
     chain.mask = std::move(mask);
     if (chain.spec.options.two_pass == "on") make_reliable_mask(chain, n);
 }

@@ -29,7 +29,7 @@ struct SeparationOptions {
     double strong_moment_ppm_ml = 0.5;   ///< which they hold together, at least: a ball of 1 ppm, 10 mm wide
     double sigma_void_ppm = 10.0;        ///< outside the mask, without signal: air and bone
     double data_margin_mm = 5.0;         ///< signal this close to the mask is used as data too
-    double signal_fraction = 0.15;       ///< signal = magnitude above this part of its median in the mask
+    double signal_fraction = 0.15;       ///< signal = magnitude above this part of the usual in the mask
     double residual_limit = 0.09;        ///< relative residual of the field fit above which data beyond the mask are not used
     double model_error_ppm = 0.002;      ///< floor of the data's standard deviation
     double rim_error_ppm = 0.1;          ///< floor in the outermost voxels of the data: partial volume, dephasing
@@ -39,7 +39,10 @@ struct SeparationOptions {
     double air_ppm = 8.0;                ///< a part of the mask without signal that holds as much is air, and its field background,
     double edge_moment_ppm_mm3 = 0.4;    ///< unless sources of this moment were found inside around it: then it is the edge of one
     double edge_reach_mm = 4.0;          ///< what counts as around
-    double dim_fraction = 0.3;           ///< small parts of the mask below this part of the median, and
+    double outskirts_mm3 = 5000.0;       ///< such a part at the border of the mask, larger than this or with most of its voxels there,
+    double outskirts_ppm = 0.5;          ///< is background as well if it holds less than this: bone and air around the object,
+    double outskirts_signal = 2.5;       ///< and is not brighter than so many times the darkest tenth of the box
+    double dim_fraction = 0.3;           ///< small parts of the mask below this part of the usual signal, and
     double dim_part_mm3 = 100.0;         ///< not larger than this, that
     double strong_part_ppm = 0.6;        ///< hold as much, are background if most of their voxels are at the border of the mask,
     double border_part_ppm = 1.5;        ///< or one is and they hold as much as this, and if none is, no data
@@ -78,7 +81,8 @@ using InnerInversion = std::function<VolumeF(const InnerProblem& problem)>;
 /// turns the local field into a map that the next round takes as prior mean: sources inside are no longer
 /// mistaken for background. The outermost voxels of the data are weighted down instead of being eroded, so the
 /// whole mask is kept. Parts of the mask without signal that hold about as much as air does (9.2 ppm) are taken for air, unless
-/// small sources all around tell that they are the edge of a haemorrhage: their field is background, and their weight is 0.
+/// small sources all around tell that they are the edge of a haemorrhage: their field is background, and their weight is 0. So are
+/// bone and air at the border of a mask that reaches beyond the object.
 /// Small dim parts that hold strong sources tell nothing of their own field and spoil the fit around them. Flat along the border of
 /// the mask or stronger there than tissue, they are background (bone and air that fill voxels in part). Away from it they are no
 /// data in the rounds, and their field goes back into the result (microbleeds).

@@ -95,6 +95,8 @@ public:
     void fill(T value) { std::fill_n(data(), size(), value); }
 
     [[nodiscard]] const Grid& grid() const { return grid_; }
+    /// The same voxels are so large: headers of one scan differ in the last digit.
+    void set_voxel_mm(const Vec3& voxel_mm) { grid_.voxel_mm = voxel_mm; }
     [[nodiscard]] const Dims& dims() const { return grid_.dims; }
     [[nodiscard]] std::size_t size() const { return data_.size(); }
     [[nodiscard]] bool empty() const { return data_.size() == 0; }

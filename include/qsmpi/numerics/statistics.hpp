@@ -11,6 +11,8 @@ namespace qsmpi::numerics {
 /// Values of the volume inside the mask, every `stride`-th.
 [[nodiscard]] std::vector<float> inside(const VolumeF& volume, const Mask& mask, std::size_t stride = 1);
 [[nodiscard]] double median_inside(const VolumeF& volume, const Mask& mask);
+/// The median of the magnitude over the mask, at least half of its upper twentieth: masks may be mostly air.
+[[nodiscard]] double usual_signal(const VolumeF& magnitude, const Mask& mask);
 /// Sums are double, taken in blocks of fixed size: the same bits for any number of threads.
 [[nodiscard]] double sum(const VolumeF& volume);
 [[nodiscard]] double dot(const VolumeF& a, const VolumeF& b);

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <random>
 #include <tuple>
 #include <utility>
 
@@ -252,6 +253,25 @@ TEST(SourceSeparation, TakesDimVoxelsBesideAirAtTheBorderForBackground)
     EXPECT_LT(found.background_parts_mm3, 50.0);
     EXPECT_LT(error(found), 0.1);
     EXPECT_GT(error(separate(blind)), 0.3);
+}
+
+TEST(SourceSeparation, TakesTheAirOfAMaskThatIsTooLargeForBackground)
+{
+    // Beyond 20 mm there is no signal, and the field there is noise; a mask of 25 mm has as much air as tissue.
+    const Grid grid = grid_of(64, 72, 61);
+    Scene scene = make_scene(grid, b0_along_z);
+    const VolumeF magnitude = from_function(grid, [](const Vec3& p) { return std::hypot(p[0], p[1], p[2]) > 20.5 ? 1.0 : 100.0; });
+    std::minstd_rand random(1);
+    std::uniform_real_distribution<float> noise_ppm(-0.7F, 0.7F);
+    for (std::size_t i = 0; i < grid.size(); ++i)
+        if (magnitude[i] < 2.0F) scene.total[i] = noise_ppm(random);
+    const Mask tissue = ball_mask(grid, 17.0);
+    const auto error_percent = [&](const Mask& mask) {
+        LocalField found = separate_sources(scene.total, mask, b0_along_z, {.magnitude = &magnitude}, {});
+        return demeaned_error_percent(std::move(found.local_field_ppm), scene.local, tissue);
+    };
+    const double exact = error_percent(scene.mask), too_large = error_percent(ball_mask(grid, 25.0));
+    EXPECT_LT(too_large, 1.2 * exact) << exact;
 }
 
 TEST(SourceSeparation, KeepsMicrobleeds)

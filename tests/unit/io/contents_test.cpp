@@ -13,6 +13,7 @@ namespace
 
 using test::BidsBuilder;
 using test::lines_of;
+using test::NiftiSpec;
 using ::testing::HasSubstr;
 
 TEST(Contents, MagnitudesOfAnyScaleAreReadAsTheSameTimesAPowerOfTwo)
@@ -66,6 +67,21 @@ TEST(Contents, AMagnitudeBelowZeroIsRefused)
     bids.image(BidsBuilder::name("01", 1, "mag") + ".nii.gz", {}, BidsBuilder::ramp(-1, 100));
     report = scan_bids(bids.root());
     EXPECT_EQ(lines_of(check_contents(report.acquisitions.at(0))), "");
+}
+
+TEST(Contents, VoxelSizesThatDifferInTheLastDigitAreTheSame)
+{
+    const BidsBuilder bids;
+    bids.scan("01", 2);
+    NiftiSpec rounded;
+    for (double& size : rounded.pixdim) size = static_cast<double>(std::nextafter(static_cast<float>(size), 10.0f));
+    bids.image(BidsBuilder::name("01", 2, "phase") + ".nii.gz", rounded, BidsBuilder::ramp(-3, 3));
+    ScanReport report = scan_bids(bids.root());
+    const auto echoes = read_echoes(report.acquisitions.at(0));
+    for (const EchoData& echo : echoes) {
+        EXPECT_EQ(echo.phase_rad.grid(), echoes[0].phase_rad.grid());
+        EXPECT_EQ(echo.magnitude.grid(), echoes[0].phase_rad.grid());
+    }
 }
 
 }  // namespace

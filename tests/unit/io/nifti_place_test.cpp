@@ -78,5 +78,21 @@ TEST(NiftiPlace, AnImageOfAnotherPlaceIsRefusedWhereOneOfThisPlaceIsAskedFor)
     EXPECT_PRED2(has, message({.dim = {5, 4, 3}}), "has 5x4x3 voxels, but the scan 3x4x5; resample it");
 }
 
+TEST(NiftiPlace, AMaskOfProbabilitiesIsWhereTheyAreAtLeastAHalf)
+{
+    const TemporaryFolder folder;
+    const std::string file = folder.path() + "/a.nii";
+    const auto voxels_of = [&](const std::vector<float>& values) {
+        write_bytes(file, nifti_file({.dim = {5, 1, 1}}, values));
+        std::string inside;
+        for (const std::uint8_t m : read_mask(file, [](const std::string&) {})) inside += m != 0 ? '1' : '0';
+        return inside;
+    };
+    EXPECT_EQ(voxels_of({0, 0.1f, 0.49f, 0.5f, 1}), "00011");
+    EXPECT_EQ(voxels_of({-0.1f, 0.2f, 0.8f, 1.1f, 1}), "00111") << "interpolated";
+    EXPECT_EQ(voxels_of({0, 0.3f, 20, 800, 1000}), "01111") << "an image cut to the head";
+    EXPECT_EQ(voxels_of({0, 1, 2, 3, 0}), "01110") << "labels";
+}
+
 }  // namespace
 }  // namespace qsmpi::io

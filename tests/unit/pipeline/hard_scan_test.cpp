@@ -62,6 +62,23 @@ TEST_F(BadData, ThinSlabsGiveAMapAndAWarning)
     }
 }
 
+TEST_F(BadData, AMaskOfFewSlicesIsSaidToBeASlab)
+{
+    const TinyScan scan;
+    const io::Geometry geometry = scan.acquisition().geometry;
+    Mask slices(geometry.grid, 0);
+    const Dims& d = slices.dims();
+    for (std::size_t z = d.nz / 2; z < d.nz / 2 + 2; ++z)
+        for (std::size_t y = 5; y < d.ny - 5; ++y)
+            for (std::size_t x = 5; x < d.nx - 5; ++x) slices(x, y, z) = 1;
+    JobSpec spec = scan.job();
+    spec.options = {};
+    spec.options.mask = (scan.folder() / "slices.nii.gz").string();
+    io::write_nifti(spec.options.mask, slices, geometry);
+    expect_map(spec, "the mask is a slab of 2 slices");
+    EXPECT_THAT(run(TinyScan().job()).warnings, Not(Contains(HasSubstr("slab"))));
+}
+
 TEST_F(BadData, AnObjectThatGoesOnBeyondTheVolumeIsSaidTo)
 {
     TinyScanOptions options;

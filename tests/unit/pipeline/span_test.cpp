@@ -14,7 +14,9 @@
 namespace qsmpi::pipeline {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 /// Echoes and mask of the scan in memory, as a span from phase wants them.
 SpanInput input_of(const test::TinyScan& scan, const Mask& mask)
@@ -131,6 +133,36 @@ TEST(Span, NothingIsLearntFromAFieldThatIsZeroBeyondTheMask)
     };
     EXPECT_TRUE(equal(map(0.0F), map(std::numeric_limits<float>::quiet_NaN())));
     EXPECT_FALSE(equal(map(0.0F), map(0.01F)));
+}
+
+TEST(Span, AFieldOfZerosInsideTheMaskIsNotKnownThere)
+{
+    const test::TinyScan scan;
+    const Mask head = head_of(scan);
+    const VolumeF field_ppm = run_span(span("field-mapping"), input_of(scan, head), {}).volume_ppm;
+    SpanInput gap = field_input(scan, head, field_ppm.clone()), hole = field_input(scan, head, field_ppm.clone());
+    for (std::size_t z = 14; z < 18; ++z)
+        for (std::size_t y = 14; y < 18; ++y)
+            for (std::size_t x = 10; x < 14; ++x) gap.field_ppm(x, y, z) = 0.0F, hole.mask(x, y, z) = 0;
+    ASSERT_EQ(numerics::count(hole.mask) + 64, numerics::count(head));
+    const SpanResult without = run_span(span("bfr+dipole"), std::move(hole), {}), with = run_span(span("bfr+dipole"), std::move(gap), {});
+    EXPECT_TRUE(equal(with.volume_ppm, without.volume_ppm));
+    EXPECT_THAT(with.warnings, Contains(HasSubstr("the field is 0 in 64 of")));
+    EXPECT_THAT(without.warnings, Not(Contains(HasSubstr("the field is 0"))));
+    SpanInput nothing = field_input(scan, head, VolumeF(field_ppm.grid(), 0.0F));
+    EXPECT_THAT(refusal("dipole", std::move(nothing)), HasSubstr("the field is 0 in the whole mask"));
+}
+
+// Echoes of which little is left tell no noise.
+TEST(Span, AMagnitudeThatTellsNoNoiseIsUsedAllTheSame)
+{
+    const test::TinyScan scan;
+    const Mask head = head_of(scan);
+    SpanInput input = field_input(scan, head, run_span(span("field-mapping"), input_of(scan, head), {}).volume_ppm);
+    input.magnitude = input_of(scan, head).magnitude;
+    for (VolumeF& m : input.magnitude)
+        for (std::size_t i = 0; i < m.size(); i += 5) m[i] = 0.0F;
+    EXPECT_THAT(run_span(span("bfr+dipole"), std::move(input), {}).warnings, Contains(HasSubstr("the noise cannot be estimated")));
 }
 
 TEST(Span, RefusesWhatDoesNotFit)
