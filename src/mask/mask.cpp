@@ -15,6 +15,10 @@ constexpr double small_hole_mm3 = 500.0;
 constexpr double crop_fraction = 0.6;
 // An opening that leaves less than this part of the reliable voxels has lost the object.
 constexpr double smallest_kept_fraction = 0.2;
+// Cracks up to about twice this wide are closed, if that wins between 5 and 30 % more of the mask: less is skin or muscle, and more
+// is a head whose scalp was joined to its brain. (7 T, 12 and 20 ms: +11 %; 20 ms alone +20 %; usual heads +0.4 to 2 %; joined +38 %.)
+constexpr double crack_mm = 2.0;
+constexpr double smallest_gain = 1.05, largest_gain = 1.3;
 
 Mask both(Mask a, const Mask& b)
 {
@@ -28,6 +32,15 @@ Mask either(Mask a, const Mask& b)
     return a;
 }
 
+// The largest part of `reliable` that is left by an erosion of `solid`, with everything of `reliable` within its reach.
+Mask part_around_core(const Mask& solid, const Mask& reliable, double radius_mm)
+{
+    const auto& h = reliable.grid().voxel_mm;
+    const double voxel_mm = *std::max_element(h.begin(), h.end());
+    const Mask core = numerics::largest_component(numerics::erode(solid, radius_mm, false));
+    return both(numerics::dilate(core, radius_mm + 0.5 * voxel_mm), reliable);
+}
+
 // The largest compact part of `reliable`, with everything of it that lies within the opening's reach.
 Mask compact_part(const Mask& reliable, double opening_mm)
 {
@@ -38,9 +51,13 @@ Mask compact_part(const Mask& reliable, double opening_mm)
     for (const double share : {1.0, 0.75, 0.5, 0.25}) {
         const double radius_mm = share * opening_mm;
         if (radius_mm < voxel_mm) break;
-        const Mask core = numerics::largest_component(numerics::erode(reliable, radius_mm, false));
-        Mask grown = both(numerics::dilate(core, radius_mm + 0.5 * voxel_mm), reliable);
-        if (static_cast<double>(numerics::count(grown)) >= smallest_kept_fraction * n_reliable) return grown;
+        Mask grown = part_around_core(reliable, reliable, radius_mm);
+        const auto n = static_cast<double>(numerics::count(grown));
+        if (n < smallest_kept_fraction * n_reliable) continue;
+        // Cracks of unreliable phase, as along veins at late echoes, may have held the core back.
+        Mask uncracked = part_around_core(numerics::erode(numerics::dilate(reliable, crack_mm), crack_mm, false), reliable, radius_mm);
+        const double gain = static_cast<double>(numerics::count(uncracked)) / n;
+        return gain > smallest_gain && gain < largest_gain ? std::move(uncracked) : std::move(grown);
     }
     return numerics::largest_component(reliable);
 }

@@ -365,7 +365,8 @@ void check_unwrapped(Chain& chain)
     if (broken > most_broken_steps)
         chain.warn(str("phase changes by more than half a turn between neighbours in ", percent(broken), " of the steps at TE ",
                        1000.0 * chain.used_times_s.front(),
-                       " ms: unwrapping cannot be right there; use a shorter first echo or smaller voxels"));
+                       " ms: unwrapping cannot be right there; use a shorter ", chain.used_times_s.size() == 1 ? "echo time" : "first echo",
+                       " or smaller voxels"));
 }
 
 }  // namespace qsmpi::pipeline

@@ -77,6 +77,17 @@ TEST(BrainMask, KeepsAVesselWithoutSignalInside)
     EXPECT_EQ(lost, 0u);
 }
 
+TEST(BrainMask, KeepsWhatACrackOfUnreliablePhaseCutsOff)
+{
+    const Grid grid = grid_of(80, 96, 72, {1.3, 1.3, 1.3});
+    Head head = make_head(grid, {0, 0, 0});
+    for (std::size_t z = 0; z < grid.dims.nz; ++z)
+        for (std::size_t y = 0; y < grid.dims.ny; ++y)
+            for (std::size_t x = 0; x < grid.dims.nx; ++x)
+                if (std::abs(position_mm(grid, x, y, z)[0] - 22.0) < 1.3) head.quality(x, y, z) = 0.1F;
+    EXPECT_GT(dice(brain_mask(head.quality, head.magnitude), head.brain), 0.97);
+}
+
 TEST(BrainMask, TakesAllOfACropThatIsFilledWithBrain)
 {
     const Grid grid = grid_of(30, 31, 24);
