@@ -261,6 +261,17 @@ void check_values(std::vector<VolumeF>& volumes, const char* name, const Mask& m
     for (VolumeF& v : volumes) io::multiply_by_power_of_two(v, io::exponent_for(scale));
 }
 
+/// Whether each volume has one value in the whole mask, as a mask given for a magnitude does.
+bool are_constant(const std::vector<VolumeF>& volumes, const Mask& mask)
+{
+    const auto first = static_cast<std::size_t>(std::find_if(mask.begin(), mask.end(), [](std::uint8_t m) { return m != 0; }) - mask.begin());
+    return std::all_of(volumes.begin(), volumes.end(), [&](const VolumeF& v) {
+        for (std::size_t i = first; i < mask.size(); ++i)
+            if (mask[i] != 0 && v[i] != v[first]) return false;
+        return true;
+    });
+}
+
 void wrap(std::vector<VolumeF>& phase_rad)
 {
     for (VolumeF& p : phase_rad)
@@ -331,6 +342,10 @@ pipeline::SpanInput read_stage_folder(const fs::path& folder, const pipeline::Sp
     if (fs::exists(folder / magnitude_name)) {
         input.magnitude = read(magnitude_name);
         check_echoes(input.magnitude, magnitude_name, input, problems);
+        if (problems.none() && are_constant(input.magnitude, input.mask)) {
+            problems.warn(str(problems.path_of(magnitude_name).string(), ": is the same in the whole mask, tells nothing and is left out"));
+            input.magnitude.clear();
+        }
     }
     problems.raise();
     input.warnings = problems.warnings();

@@ -66,19 +66,31 @@ VolumeF sigma_of_field(const std::vector<VolumeF>& magnitude, const SpanInput& i
     return sigma_hz;
 }
 
-/// Takes out of the mask where the field is 0 as programs leave it where they have none.
+/// Takes out of the mask where the field is 0 as programs leave it where they have none: at the mask's border. Inside, it may be
+/// the field of a made object, such as a ball, and is used.
 void leave_out_gaps(Chain& chain, const Span& span, const VolumeF& field_ppm, Mask& mask)
 {
-    std::size_t n_gaps = 0;
-    const std::size_t n = numerics::count(mask);
+    Mask gaps(mask.grid());
+    for (std::size_t i = 0; i < mask.size(); ++i) gaps[i] = mask[i] != 0 && is_gap(field_ppm, i) ? 1 : 0;
+    const std::size_t n = numerics::count(mask), n_gaps = numerics::count(gaps);
+    if (n_gaps == 0) return;
+    require(n_gaps < n, str(span.name, ": the field is 0 in the whole mask"));
+    const numerics::Components parts = numerics::label_components(gaps);
+    const Mask inner = numerics::erode(mask, 1e-3 + *std::max_element(mask.grid().voxel_mm.begin(), mask.grid().voxel_mm.end()));
+    std::vector<bool> at_border(parts.sizes.size(), false);
+    for (std::size_t i = 0; i < mask.size(); ++i)
+        if (gaps[i] != 0 && inner[i] == 0) at_border[parts.labels[i]] = true;
+    std::size_t n_out = 0;
     for (std::size_t i = 0; i < mask.size(); ++i) {
-        if (mask[i] == 0 || !is_gap(field_ppm, i)) continue;
+        if (!at_border[parts.labels[i]]) continue;
         mask[i] = 0;
-        ++n_gaps;
+        ++n_out;
     }
-    require(n == 0 || n_gaps < n, str(span.name, ": the field is 0 in the whole mask"));
-    if (n_gaps > 0)
-        chain.warn(str("the field is 0 in ", n_gaps, " of ", n, " voxels of the mask, as where it is not known: they are left out"));
+    if (n_out > 0)
+        chain.warn(str("the field is 0 in ", n_out, " of ", n, " voxels of the mask, at its border, as where it is not known: they are left out"));
+    if (n_out < n_gaps)
+        chain.warn(str("the field is exactly 0 in ", n_gaps - n_out, " of ", n, " voxels inside the mask: if it is not known there, leave them "
+                                                                              "out of the mask"));
 }
 
 void check(const Span& span, const SpanInput& input, const ChainOptions& options)

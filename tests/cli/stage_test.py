@@ -157,6 +157,14 @@ class Stage(StageCase):
             self.assertIn(words, " ".join(warned()))
             self.assertEqual(len(warned()), 1 if words else 0)
 
+    def test_does_without_a_magnitude_that_tells_nothing(self):
+        folder = self.folder_of("localfield", "mask")
+        run("stage", "dipole", folder, self.path("without"))
+        shutil.copy(self.truth("mask"), os.path.join(folder, "magnitude.nii.gz"))
+        self.write_params(TE=[0.02])
+        self.assertIn("tells nothing", run("stage", "dipole", folder, self.path("with")).stderr)
+        self.assertEqual(read_nifti(self.path("with/chimap.nii.gz")), read_nifti(self.path("without/chimap.nii.gz")))
+
     def test_takes_the_direction_of_b0_from_params(self):
         # The field of a ball turns with B0: inverted with the wrong axis, the ball is lost.
         shape, centre = (32, 32, 32), 15.5
