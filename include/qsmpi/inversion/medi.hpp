@@ -16,8 +16,8 @@ struct MediOptions {
     Reweighting reweighting = Reweighting::off;
     int max_iterations = 10;    ///< Gauss-Newton steps, and as many before them for the linear limit
     double tolerance = 0.1;     ///< stops when ||step|| < tolerance ||x||
-    int cg_iterations = 40;     ///< at most, for each step
-    double cg_tolerance = 0.03; ///< residual of a step relative to its start
+    int cg_iterations = 20;     ///< at most, for each step; more of them fit what is left of the background
+    double cg_tolerance = 0.1;  ///< residual of a step relative to its start
     int pad_voxels = 16;        ///< least zero padding of each axis
     double pad_fraction = 0.25;
 };
